@@ -1,0 +1,39 @@
+# Two commands do everything: `make run` and `make test`. Each sets up .venv first, when it is missing or out of date.
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: run test test-all lab clean
+.DEFAULT_GOAL := run
+
+run: .venv/.book
+	$(BIN)/lmbook run
+
+test: .venv/.test
+	$(BIN)/python -m tests
+
+test-all: .venv/.test
+	$(BIN)/python -m tests --all
+
+lab: .venv/.book
+	$(BIN)/lmbook start
+	$(BIN)/jupyter lab --notebook-dir=work
+
+# The stamps are written last, so that an interrupted set-up is done again.
+.venv/.book: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "lmbook needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: make $(MAKECMDGOALS) PYTHON=python3.12" % v)'
+	@echo "Setting up .venv: the packages of the book (one to five minutes) ..."
+	@$(PYTHON) -m venv --clear .venv || { echo "python3 -m venv failed. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PIP) $(INDEX) -e .
+	@touch $@
+
+.venv/.test: .venv/.book
+	@echo "Setting up .venv: the packages of the tests ..."
+	@$(PIP) $(INDEX) -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,99 @@
+"""Notebooks as text and as .ipynb: reading, stable cell ids, stripping, and writing without half-written files.
+
+The text file (jupytext, `py:percent`) is the source. Each cell has a name, `# %% name="why-scale"`, which becomes the
+id of the cell in the .ipynb beside it: ids are the same at every build, and other files can point at a cell.
+"""
+
+import json
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+Notebook = dict[str, Any]
+
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+
+
+class NotebookError(Exception):
+    """A notebook that cannot be used, with the reason and what to do, in one sentence."""
+
+
+def read_text(path: Path) -> Notebook:
+    """Read a `py:percent` file as a notebook without outputs.
+
+    The notebook carries the kernel `python3` and nothing of jupytext, so that it is never paired with its text.
+    Raises NotebookError when a cell has no name, or two cells have the same one.
+    """
+    import jupytext
+    import nbformat
+
+    text = jupytext.read(path, fmt="py:percent")
+    nb = json.loads(nbformat.writes(text, version=4))
+    nb["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    nb["nbformat"], nb["nbformat_minor"] = 4, 5
+    names = [cell["metadata"].get("name") for cell in nb["cells"]]
+    for cell, name in zip(nb["cells"], names, strict=True):
+        if not name:
+            first_line = cell["source"].strip().partition("\n")[0] if isinstance(cell["source"], str) else ""
+            raise NotebookError(f'{path}: the cell "{first_line}" has no name; write # %% name="..." above it')
+        cell["id"] = name
+        cell["metadata"].pop("lines_to_next_cell", None)
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise NotebookError(f"{path}: two cells are named {', '.join(repeated)}; names must differ")
+    return nb
+
+
+def read(path: Path) -> Notebook:
+    """Read an `.ipynb` file (or a text notebook, by its ending). Raises NotebookError with what is wrong with it."""
+    if path.suffix == ".py":
+        return read_text(path)
+    try:
+        nb = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise NotebookError(f"{path}: there is no such file") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise NotebookError(f"{path}: this is not a notebook (no valid JSON: {error})") from None
+    if not isinstance(nb, dict) or not isinstance(nb.get("cells"), list):
+        raise NotebookError(f"{path}: this is not a notebook (no list of cells; nbformat 4 is needed)")
+    for cell in nb["cells"]:
+        if isinstance(cell.get("source"), list):
+            cell["source"] = "".join(cell["source"])
+    return nb
+
+
+def strip(nb: Notebook) -> Notebook:
+    """The same notebook without outputs, execution counts and execution metadata."""
+    cells = []
+    for cell in nb["cells"]:
+        cell = dict(cell, metadata={k: v for k, v in cell["metadata"].items() if k not in ("execution", "papermill")})
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+        cells.append(cell)
+    metadata = {k: v for k, v in nb["metadata"].items() if k not in ("papermill", "widgets", "jupytext")}
+    return {**nb, "cells": cells, "metadata": metadata}
+
+
+def write(nb: Notebook, path: Path) -> None:
+    """Write a notebook in one step: after a crash or on a full disk the old file is still whole."""
+    write_atomically(path, json.dumps(nb, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write text beside `path`, then put it in its place. Raises OSError and leaves nothing behind when it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
