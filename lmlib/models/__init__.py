@@ -1,0 +1,43 @@
+"""The model families, one file each, and the one door to their weights: `from_pretrained`."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmlib import hub
+
+if TYPE_CHECKING:
+    from lmlib.models.base import PretrainedModel
+    from lmlib.models.sentence_encoder import SentenceEncoder
+
+# model_type in config.json → module and class
+FAMILIES = {
+    "bert": ("bert", "Bert"),
+}
+
+
+def family_of(model_type: str) -> "type[PretrainedModel]":
+    """The class for a `model_type`. Raises ValueError with the known ones."""
+    if model_type not in FAMILIES:
+        raise ValueError(f"there is no family for model_type {model_type!r}; there are: {', '.join(sorted(FAMILIES))}")
+    module, name = FAMILIES[model_type]
+    return getattr(importlib.import_module(f"lmlib.models.{module}"), name)
+
+
+def from_pretrained(
+    name_or_folder: str | Path, new_head: str | None = None, **config_changes: Any
+) -> "PretrainedModel | SentenceEncoder":
+    """Load a model by name or folder; its family follows from `model_type`, its head from `architectures`.
+
+    A folder with a modules.json is a sentence encoder. `new_head` replaces the head by a new, untrained one.
+    Raises FileNotFoundError, ValueError or CheckpointError with what does not fit.
+    """
+    folder = hub.find_model(name_or_folder)
+    if (folder / "modules.json").is_file() and new_head is None:
+        from lmlib.models.sentence_encoder import SentenceEncoder
+
+        return SentenceEncoder.from_folder(folder)
+    values = hub.read_json(folder / "config.json")
+    if "model_type" not in values:
+        raise ValueError(f"{folder}/config.json names no model_type; one of {', '.join(sorted(FAMILIES))} is needed")
+    return family_of(values["model_type"]).from_folder(folder, new_head, **config_changes)

@@ -1,0 +1,77 @@
+"""Positions: sinusoidal, rotary, relative buckets and linear biases. (Learned positions are an `nn.Embedding`.)
+
+Shapes: B batch, H heads, T query length, S key length, D d_head, C d_model.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def sinusoidal(n_positions: int, d_model: int, base: float = 10_000.0) -> Tensor:
+    """(n_positions, C) table: sin in the even columns, cos in the odd, wavelengths from 2π to 2π·base.
+
+    Source: Vaswani et al. 2017, section 3.5.
+    """
+    if d_model % 2:
+        raise ValueError(f"sinusoidal positions come in pairs: d_model must be even, got {d_model}")
+    angles = _angles(torch.arange(n_positions), d_model, base)  # (n_positions, C/2)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+def rotary_angles(
+    positions: Tensor, d_head: int, base: float = 10_000.0, dtype: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """cos and sin, each (..., T, D), for positions (..., T). Add an axis for heads before use with (B, H, T, D).
+
+    Source: Su et al. 2021 (RoFormer), section 3.2; halves instead of neighbours are paired, as LLaMA's weights are.
+    """
+    if d_head % 2:
+        raise ValueError(f"rotary positions turn pairs: d_head must be even, got {d_head}")
+    angles = _angles(positions, d_head, base)
+    angles = torch.cat([angles, angles], dim=-1)  # (..., T, D)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (x_i, x_{i+D/2}) of x (B, H, T, D) by its angle; lengths and, between two, only offsets matter."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def _angles(positions: Tensor, width: int, base: float) -> Tensor:
+    rates = base ** (-torch.arange(0, width, 2, device=positions.device, dtype=torch.float32) / width)
+    return positions.float()[..., None] * rates  # (..., width/2)
+
+
+def relative_buckets(n_queries: int, n_keys: int, n_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
+    """(T, S) bucket of each distance key - query: exact when near, logarithmic up to `max_distance`.
+
+    The queries are the last T of the S positions. Source: Raffel et al. 2020 (T5), section 2.1.
+    """
+    queries = torch.arange(n_keys - n_queries, n_keys)[:, None]
+    distance = torch.arange(n_keys)[None, :] - queries  # (T, S)
+    offset = torch.zeros_like(distance)
+    if bidirectional:
+        n_buckets //= 2
+        offset = (distance > 0).long() * n_buckets
+        distance = distance.abs()
+    else:
+        distance = (-distance).clamp(min=0)
+    exact = n_buckets // 2
+    ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    far = (exact + (ratio * (n_buckets - exact)).long()).clamp(max=n_buckets - 1)
+    return offset + torch.where(distance < exact, distance, far)
+
+
+def alibi(n_heads: int, n_queries: int, n_keys: int) -> Tensor:
+    """(H, T, S) bias that falls with distance, by a slope of its own in each head; for causal attention.
+
+    Source: Press et al. 2022, section 3: slopes 2^(-8/H), 2^(-16/H), ... for H a power of two.
+    """
+    if n_heads & (n_heads - 1):
+        raise ValueError(f"the slopes are defined for a power of two of heads, got {n_heads}")
+    slopes = 2.0 ** (-8.0 * torch.arange(1, n_heads + 1) / n_heads)
+    distance = torch.arange(n_keys)[None, :] - torch.arange(n_keys - n_queries, n_keys)[:, None]  # (T, S)
+    return slopes[:, None, None] * distance.clamp(max=0)
