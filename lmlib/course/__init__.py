@@ -1,1 +1,1 @@
-"""The course: notebooks are run, checked, released, graded and reported here; `lmbook` is its command line."""
+"""The course: notebooks are run, checked, released, graded and reported; `lmbook` is its command line."""

@@ -1,7 +1,8 @@
-"""Notebooks as text and as .ipynb: reading, stable cell ids, stripping, and writing without half-written files.
+"""Notebooks as text and as .ipynb: reading, stable cell ids, stripping, writing without half-written files.
 
-The text file (jupytext, `py:percent`) is the source. Each cell has a name, `# %% name="why-scale"`, which becomes the
-id of the cell in the .ipynb beside it: ids are the same at every build, and other files can point at a cell.
+The text file (jupytext, `py:percent`) is the source. Each cell has a name, `# %% name="why-scale"`, which
+becomes the id of the cell in the .ipynb beside it: ids are the same at every build, and other files can point
+at a cell.
 """
 
 import json
@@ -11,33 +12,35 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from lmlib.course.errors import CourseError
+
 Notebook = dict[str, Any]
 
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 
-class NotebookError(Exception):
+class NotebookError(CourseError):
     """A notebook that cannot be used, with the reason and what to do, in one sentence."""
 
 
 def read_text(path: Path) -> Notebook:
     """Read a `py:percent` file as a notebook without outputs.
 
-    The notebook carries the kernel `python3` and nothing of jupytext, so that it is never paired with its text.
+    The notebook carries the kernel `python3` and nothing of jupytext: it is never paired with its text.
     Raises NotebookError when a cell has no name, or two cells have the same one.
     """
     import jupytext
-    import nbformat
 
-    text = jupytext.read(path, fmt="py:percent")
-    nb = json.loads(nbformat.writes(text, version=4))
+    nb: Notebook = json.loads(json.dumps(jupytext.read(path, fmt="py:percent")))
     nb["metadata"] = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     nb["nbformat"], nb["nbformat_minor"] = 4, 5
     names = [cell["metadata"].get("name") for cell in nb["cells"]]
     for cell, name in zip(nb["cells"], names, strict=True):
         if not name:
-            first_line = cell["source"].strip().partition("\n")[0] if isinstance(cell["source"], str) else ""
-            raise NotebookError(f'{path}: the cell "{first_line}" has no name; write # %% name="..." above it')
+            first_line = cell["source"].strip().partition("\n")[0]
+            raise NotebookError(
+                f'{path}: the cell "{first_line}" has no name; write # %% name="..." above it'
+            )
         cell["id"] = name
         cell["metadata"].pop("lines_to_next_cell", None)
     repeated = [name for name, count in Counter(names).items() if count > 1]
@@ -47,7 +50,7 @@ def read_text(path: Path) -> Notebook:
 
 
 def read(path: Path) -> Notebook:
-    """Read an `.ipynb` file (or a text notebook, by its ending). Raises NotebookError with what is wrong with it."""
+    """Read an `.ipynb` file, or a text notebook, by its ending. Raises NotebookError with what is wrong."""
     if path.suffix == ".py":
         return read_text(path)
     try:
@@ -68,7 +71,9 @@ def strip(nb: Notebook) -> Notebook:
     """The same notebook without outputs, execution counts and execution metadata."""
     cells = []
     for cell in nb["cells"]:
-        cell = dict(cell, metadata={k: v for k, v in cell["metadata"].items() if k not in ("execution", "papermill")})
+        cell = dict(
+            cell, metadata={k: v for k, v in cell["metadata"].items() if k not in ("execution", "papermill")}
+        )
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         cells.append(cell)
@@ -82,7 +87,7 @@ def write(nb: Notebook, path: Path) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write text beside `path`, then put it in its place. Raises OSError and leaves nothing behind when it fails."""
+    """Write text beside `path`, then put it in its place. Raises OSError and then leaves nothing behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,6 +1,6 @@
 """What a notebook reports about itself: checks that can fail and metrics, for the report of a batch run.
 
-A batch run names a file in LMBOOK_RECORD; each call adds one line of JSON to it. Elsewhere nothing is written.
+A batch run names a file in LMBOOK_RECORD; each call adds a line of JSON to it. Elsewhere nothing is written.
 """
 
 import json
@@ -10,7 +10,7 @@ RECORD_VARIABLE = "LMBOOK_RECORD"
 
 
 def check(claim: str, holds: bool) -> None:
-    """Assert one claim of the notebook and print it. Raises AssertionError with the claim when it does not hold."""
+    """Assert one claim of the notebook and print it. Raises AssertionError if it does not hold."""
     _append({"kind": "check", "name": claim, "passed": bool(holds)})
     if not holds:
         raise AssertionError(f"does not hold: {claim}")

@@ -1,0 +1,3 @@
+from lmlib.course.cli import main
+
+main()

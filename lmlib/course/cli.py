@@ -1,0 +1,59 @@
+"""The command line `lmbook`. Each command calls one function of a module, imported when the command runs.
+
+Exit codes: 0 fine; 1 the work failed; 2 wrong use; 130 interrupted.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lmlib.course.errors import CourseError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Paths = Annotated[
+    list[Path] | None, typer.Argument(help="Notebooks or folders. Default: all.", show_default=False)
+]
+
+
+@app.callback()
+def lmbook() -> None:
+    """Run the book's notebooks, start and check exercises, grade them, and report."""
+
+
+def main() -> None:
+    """Run the command line; an error that a person can put right is one sentence on stderr."""
+    try:
+        app(prog_name="lmbook")
+    except CourseError as error:
+        _say_error(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say_error("interrupted")
+        sys.exit(130)
+
+
+def _say_error(sentence: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]lmbook:[/] {_escape(sentence)}", highlight=False)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@app.command()
+def build(paths: Paths = None) -> None:
+    """Execute text notebooks (.py) and write the .ipynb beside each; the old one stays when a cell fails."""
+    from lmlib.course.build import build_all
+
+    build_all(paths or [])
