@@ -9,7 +9,7 @@ from lmlib.course.execution import execute
 
 def build_all(paths: list[Path]) -> None:
     """Build the text notebooks at `paths` (all when empty). Raises WorkFailedError at a failing cell."""
-    for text in book.text_notebooks(paths, book.root()):
+    for text in book.select_texts(paths, book.root()):
         print(f"{book.shown(text)} ...", end=" ", flush=True)
         try:
             build(text)
