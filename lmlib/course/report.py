@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmlib.course import machine, notebooks
+from lmlib.course import ledger, machine, notebooks
 
 if TYPE_CHECKING:
     from lmlib.course.batch import Result, Settings
@@ -89,9 +89,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _coverage(base: Path) -> dict[str, Any] | None:
-    """Headings of the documents that the book covers, and ledger rows by verdict; None where there is no outline."""
-    if not (base / "chapters" / "outline.yml").is_file():
+    """Headings of the documents that the book covers, and ledger rows by verdict; None where those lists are not."""
+    if not all((base / "chapters" / name).is_file() for name in ("outline.yml", "ledger.yml")):
         return None
-    from importlib import import_module
-
-    return import_module("lmlib.course.ledger").coverage(base)
+    return ledger.coverage(base)
