@@ -111,3 +111,19 @@ def run(
 
     given = parse_pairs(parameter or [])
     batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force))
+
+
+@app.command()
+def start(
+    update: Annotated[
+        bool, typer.Option("--update", help="Bring copies up to date; answers are carried over, old copies kept.")
+    ] = False,
+) -> None:
+    """Make your own copy of chapters and exercises in work/; what is there already is left alone."""
+    from lmlib.course import book
+    from lmlib.course.start import start as hand_out
+    from lmlib.course.start import summary
+
+    work = book.root() / "work"
+    typer.echo(summary(hand_out(book.root(), work, update), book.shown(work)))
+    typer.echo(f"Open it: jupyter lab --notebook-dir={book.shown(work)}")

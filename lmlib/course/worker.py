@@ -6,6 +6,7 @@ begins; and, when papermill cannot finish, failure.json. The parent (execution.p
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -17,7 +18,7 @@ START_TIMEOUT = 120  # seconds for a kernel to answer; a loaded machine is slow,
 
 def main(folder: Path) -> None:
     """Execute the notebook of the folder. A cell's own exception stands in executed.ipynb, not here."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(), folder), daemon=True).start()
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.engines import papermill_engines
@@ -70,14 +71,15 @@ def _fail(folder: Path, kind: str, message: str) -> None:
     (folder / "failure.json").write_text(json.dumps({"kind": kind, "message": message}), "utf-8")
 
 
-def _end_with_parent(parent: int) -> None:
-    """When the parent was killed and could not clean up: end the kernel and this process."""
+def _end_with_parent(parent: int, folder: Path) -> None:
+    """When the parent was killed and could not clean up: end the kernel, the folder and this process."""
     import psutil
 
     while os.getppid() == parent:
         time.sleep(1)
     for process in psutil.Process().children(recursive=True):
         process.kill()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
