@@ -93,8 +93,8 @@ class PretrainedModel(nn.Module):
     """A model that reads and writes checkpoints as the hub lays them out, with every weight accounted for.
 
     A family sets `config_class`; `HEADS`, from the name in config.json's `architectures` to the head's name here (None
-    for hidden states only); `PREFIX`, which its backbone's weights carry beside a head; and `DERIVED`, patterns of
-    stored tensors that are tied or can be computed.
+    for hidden states only); `PREFIX`, which its backbone's weights carry beside a head; `DERIVED`, patterns of stored
+    tensors that can be computed and are ignored; and `tied_names`, copies that must agree with their source.
     """
 
     config_class: ClassVar[type[Config]]
@@ -115,6 +115,13 @@ class PretrainedModel(nn.Module):
 
     def head_names(self) -> dict[str, Stored]:
         """The same for the weights of the head, whose stored names never carry `PREFIX`."""
+        return {}
+
+    def tied_names(self) -> dict[str, str]:
+        """Stored name of a copy → our parameter that it must equal; it is never written, and may be absent.
+
+        Names of the backbone come without `PREFIX`, as in `stored_names`.
+        """
         return {}
 
     @classmethod
@@ -149,7 +156,8 @@ class PretrainedModel(nn.Module):
     def load_stored(self, stored: dict[str, Tensor], skip_head: bool = False, source: str = "the checkpoint") -> None:
         """Copy stored tensors into the parameters. Raises CheckpointError that names each weight that does not fit."""
         prefixed = bool(self.PREFIX) and any(name.startswith(self.PREFIX) for name in stored)
-        names = self._all_names(self.PREFIX if prefixed else "", with_head=not skip_head)
+        prefix = self.PREFIX if prefixed else ""
+        names = self._all_names(prefix, with_head=not skip_head)
         own = dict(self.named_parameters())
         problems: list[str] = []
         used: set[str] = set()
@@ -161,6 +169,10 @@ class PretrainedModel(nn.Module):
                 problems.append(f"missing: {', '.join(missing)}")
                 continue
             problems += self._copy(own[ours], where, [stored[name] for name in theirs], ours)
+        for theirs_tied, ours in self.tied_names().items():
+            for name in {theirs_tied, prefix + theirs_tied} & stored.keys():
+                used.add(name)
+                problems += self._compare_tied(name, stored[name], ours, own[ours])
         problems += [f"unused: {name}" for name in self._unused(stored, used, skip_head)]
         if problems:
             shown = "\n  ".join(problems[:12]) + (f"\n  and {len(problems) - 12} more" if len(problems) > 12 else "")
@@ -175,6 +187,12 @@ class PretrainedModel(nn.Module):
             return [f"misshapen: {ours} is {tuple(parameter.shape)}, stored {stored} as {where}"]
         parameter.copy_(value)
         return []
+
+    @staticmethod
+    def _compare_tied(name: str, value: Tensor, ours: str, source: Tensor) -> list[str]:
+        if value.shape == source.shape and torch.equal(value.to(source), source):
+            return []
+        return [f"tied: {name} differs from {ours}, which it must equal (or config.json must say that it is not tied)"]
 
     def _unused(self, stored: dict[str, Tensor], used: set[str], skip_head: bool) -> list[str]:
         rest = [name for name in stored if name not in used]
