@@ -246,3 +246,37 @@ def check_ids(input_ids: Tensor, vocab_size: int, max_positions: int | None = No
         low, high = int(input_ids.min()), int(input_ids.max())
         if low < 0 or high >= vocab_size:
             raise ValueError(f"token ids must lie in 0..{vocab_size - 1}; got {low}..{high}. Another tokenizer's?")
+
+
+def check_attention_mask(attention_mask: Tensor, batch: int, length: int) -> None:
+    """Raise ValueError unless the mask is (batch, length) with 1 at real tokens and 0 at padding."""
+    if attention_mask.shape != (batch, length):
+        raise ValueError(
+            f"attention_mask must be ({batch}, {length}), one entry a token, cached ones included; "
+            f"got {tuple(attention_mask.shape)}"
+        )
+    if attention_mask.is_floating_point() and not ((attention_mask == 0) | (attention_mask == 1)).all():
+        raise ValueError(
+            "attention_mask must hold 1 at real tokens and 0 at padding; got other values. "
+            "From an additive mask: attention_mask == 0"
+        )
+
+
+def check_labels(labels: Tensor, shape: torch.Size, n_classes: int) -> None:
+    """Raise ValueError unless labels are int64 of this shape, each a class or -100, and not all of them -100."""
+    if labels.shape != shape or labels.dtype != torch.int64:
+        raise ValueError(
+            f"labels must be int64 of shape {tuple(shape)}; got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    if labels.is_cuda or torch.compiler.is_compiling():  # on a GPU the look would wait for the device
+        return
+    real = labels[labels != IGNORED_LABEL]
+    if real.numel() == 0:
+        raise ValueError(
+            f"no label is left to learn from: each is {IGNORED_LABEL}, or stands at a first token that nothing predicts"
+        )
+    if int(real.min()) < 0 or int(real.max()) >= n_classes:
+        raise ValueError(
+            f"labels must lie in 0..{n_classes - 1}, or be {IGNORED_LABEL} to be left out; "
+            f"got {int(real.min())}..{int(real.max())}"
+        )
