@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmlib.course.errors import CourseError
+
 ROOT = Path(__file__).resolve().parents[2]
 VERDICTS = {"holds": "✓ holds", "refined": "≈ refined", "wrong": "✗ wrong"}
 COLUMNS = ("Where", "The document says", "What running it shows", "Verdict", "Cell")
 
 
-class LedgerError(Exception):
+class LedgerError(CourseError):
     """An outline or a ledger that cannot be used: the file, the entry, and what is wrong with it."""
 
 
