@@ -16,9 +16,7 @@ def root() -> Path:
     for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
         if (folder / "chapters").is_dir():
             return folder
-    raise CourseError(
-        f"{here}: no book here (no folder `chapters` here or above); change to the book's folder"
-    )
+    raise CourseError(f"{here}: no book here (no folder `chapters` here or above); change to the book's folder")
 
 
 def text_notebooks(paths: list[Path], base: Path) -> list[Path]:
@@ -35,9 +33,7 @@ def text_notebooks(paths: list[Path], base: Path) -> list[Path]:
         else:
             text = path.with_suffix(".py")
             if not (text.is_file() and is_text_notebook(text)):
-                raise CourseError(
-                    f"{path}: there is no text notebook {text.name} (cells marked # %%) to build it from"
-                )
+                raise CourseError(f"{path}: there is no text notebook {text.name} (cells marked # %%) to build it from")
             found.add(text.resolve())
     if not found:
         raise CourseError(

@@ -17,9 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Paths = Annotated[
-    list[Path] | None, typer.Argument(help="Notebooks or folders. Default: all.", show_default=False)
-]
+Paths = Annotated[list[Path] | None, typer.Argument(help="Notebooks or folders. Default: all.", show_default=False)]
 
 
 @app.callback()

@@ -38,9 +38,7 @@ def read_text(path: Path) -> Notebook:
     for cell, name in zip(nb["cells"], names, strict=True):
         if not name:
             first_line = cell["source"].strip().partition("\n")[0]
-            raise NotebookError(
-                f'{path}: the cell "{first_line}" has no name; write # %% name="..." above it'
-            )
+            raise NotebookError(f'{path}: the cell "{first_line}" has no name; write # %% name="..." above it')
         cell["id"] = name
         cell["metadata"].pop("lines_to_next_cell", None)
     repeated = [name for name, count in Counter(names).items() if count > 1]
@@ -71,9 +69,7 @@ def strip(nb: Notebook) -> Notebook:
     """The same notebook without outputs, execution counts and execution metadata."""
     cells = []
     for cell in nb["cells"]:
-        cell = dict(
-            cell, metadata={k: v for k, v in cell["metadata"].items() if k not in ("execution", "papermill")}
-        )
+        cell = dict(cell, metadata={k: v for k, v in cell["metadata"].items() if k not in ("execution", "papermill")})
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         cells.append(cell)
