@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # model_type in config.json → module and class
 FAMILIES = {
     "bert": ("bert", "Bert"),
+    "recurrent": ("recurrent", "RecurrentLM"),
 }
 
 
