@@ -15,6 +15,7 @@ FAMILIES = {
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
     "openai-gpt": ("gpt", "Gpt"),
+    "recurrent": ("recurrent", "RecurrentLM"),
 }
 
 

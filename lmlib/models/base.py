@@ -33,7 +33,7 @@ class Output:
     pair_logits: Tensor | None = None  # (B, 2): next sentence, or sentence order
     encoder_output: Tensor | None = None  # (B, S, C) of an encoder-decoder
     cache: KeyValueCache | None = None
-    memory: list[Tensor] | None = None  # XLNet's hidden states of earlier segments
+    memory: list[Tensor] | None = None  # what stays of earlier calls: XLNet's hidden states, a recurrent state
 
 
 @dataclass
