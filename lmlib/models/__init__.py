@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FAMILIES = {
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
+    "gpt3": ("gpt3", "Gpt3"),
+    "gpt_neo": ("gpt_neo", "GptNeo"),
     "openai-gpt": ("gpt", "Gpt"),
     "recurrent": ("recurrent", "RecurrentLM"),
 }
