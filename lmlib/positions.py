@@ -16,7 +16,7 @@ def sinusoidal(n_positions: int, d_model: int, base: float = 10_000.0) -> Tensor
     """
     if d_model % 2:
         raise ValueError(f"sinusoidal positions come in pairs: d_model must be even, got {d_model}")
-    angles = _angles(torch.arange(n_positions), d_model, base)  # (n_positions, C/2)
+    angles = torch.arange(n_positions)[:, None] * rotary_rates(d_model, base)  # (n_positions, C/2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
@@ -27,10 +27,31 @@ def rotary_angles(
 
     Source: Su et al. 2021 (RoFormer), section 3.2; halves instead of neighbours are paired, as LLaMA's weights are.
     """
+    return turned(positions, rotary_rates(d_head, base).to(positions.device), dtype)
+
+
+def rotary_rates(d_head: int, base: float = 10_000.0) -> Tensor:
+    """(D/2,) radians that each pair turns from one position to the next: 1 for the first, near 1/base for the last."""
     if d_head % 2:
         raise ValueError(f"rotary positions turn pairs: d_head must be even, got {d_head}")
-    angles = _angles(positions, d_head, base)
-    angles = torch.cat([angles, angles], dim=-1)  # (..., T, D)
+    return base ** (-torch.arange(0, d_head, 2, dtype=torch.float32) / d_head)
+
+
+def stretched_rates(rates: Tensor, factor: float, low: float, high: float, trained_length: int) -> Tensor:
+    """Rates for texts `factor` times as long: slow pairs are slowed by it, fast ones kept, those between blended.
+
+    A pair is slow when it turns less than `low` times in `trained_length` positions, fast when more than `high` times.
+    Source: Grattafiori et al. 2024 (Llama 3), section 3.2, and its published code.
+    """
+    n_turns = trained_length * rates / (2 * math.pi)
+    kept = ((n_turns - low) / (high - low)).clamp(0, 1)
+    return rates * (kept + (1 - kept) / factor)
+
+
+def turned(positions: Tensor, rates: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    """cos and sin, each (..., T, D), of positions (..., T) at these rates (D/2,); computed in float32."""
+    angles = positions.float()[..., None] * rates  # (..., T, D/2)
+    angles = torch.cat([angles, angles], dim=-1)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
@@ -38,11 +59,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (x_i, x_{i+D/2}) of x (B, H, T, D) by its angle; lengths and, between two, only offsets matter."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
-
-
-def _angles(positions: Tensor, width: int, base: float) -> Tensor:
-    rates = base ** (-torch.arange(0, width, 2, device=positions.device, dtype=torch.float32) / width)
-    return positions.float()[..., None] * rates  # (..., width/2)
 
 
 def relative_buckets(n_queries: int, n_keys: int, n_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:

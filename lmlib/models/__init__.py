@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 FAMILIES = {
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
+    "gpt3": ("gpt3", "Gpt3"),
+    "gpt_neo": ("gpt_neo", "GptNeo"),
+    "llama": ("llama", "Llama"),
     "openai-gpt": ("gpt", "Gpt"),
+    "qwen2": ("qwen", "Qwen2"),
+    "qwen3": ("qwen", "Qwen3"),
     "recurrent": ("recurrent", "RecurrentLM"),
 }
 

@@ -211,6 +211,12 @@ class PretrainedModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors so that the peer library, and `from_pretrained`, read them back."""
+        architecture = next(name for name, head in self.HEADS.items() if head == self.head)
+        values = self.config.to_peer() | {"architectures": [architecture]}
+        hub.write_model(Path(folder), json.dumps(values, indent=2), self.stored_tensors())
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """All weights under the names, and in the layout, of a checkpoint."""
         stored: dict[str, Tensor] = {}
         own = dict(self.named_parameters())
         for ours, where in self._all_names(self.PREFIX if self.head else "").items():
@@ -221,9 +227,7 @@ class PretrainedModel(nn.Module):
                 stored[where.name] = tensor.T
             else:
                 stored[where] = tensor
-        architecture = next(name for name, head in self.HEADS.items() if head == self.head)
-        values = self.config.to_peer() | {"architectures": [architecture]}
-        hub.write_model(Path(folder), json.dumps(values, indent=2), stored)
+        return stored
 
 
 def _with_prefix(where: Stored, prefix: str) -> Stored:
