@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 # model_type in config.json → module and class
 FAMILIES = {
+    "albert": ("albert", "Albert"),
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
     "openai-gpt": ("gpt", "Gpt"),
     "recurrent": ("recurrent", "RecurrentLM"),
+    "roberta": ("roberta", "Roberta"),
 }
 
 
