@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # model_type in config.json → module and class
 FAMILIES = {
+    "albert": ("albert", "Albert"),
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
     "gpt3": ("gpt3", "Gpt3"),
@@ -21,6 +22,7 @@ FAMILIES = {
     "qwen2": ("qwen", "Qwen2"),
     "qwen3": ("qwen", "Qwen3"),
     "recurrent": ("recurrent", "RecurrentLM"),
+    "roberta": ("roberta", "Roberta"),
 }
 
 
