@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 # model_type in config.json → module and class
 FAMILIES = {
+    "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
     "openai-gpt": ("gpt", "Gpt"),
     "recurrent": ("recurrent", "RecurrentLM"),
+    "t5": ("t5", "T5"),
+    "transformer": ("transformer", "Transformer"),
 }
 
 

@@ -32,6 +32,8 @@ class Output:
     pooled: Tensor | None = None  # (B, C)
     pair_logits: Tensor | None = None  # (B, 2): next sentence, or sentence order
     encoder_output: Tensor | None = None  # (B, S, C) of an encoder-decoder
+    encoder_hidden_states: list[Tensor] | None = None  # n_layers + 1 of (B, S, C)
+    encoder_attentions: list[Tensor] | None = None  # n_layers of (B, H, S, S)
     cache: KeyValueCache | None = None
     memory: list[Tensor] | None = None  # what stays of earlier calls: XLNet's hidden states, a recurrent state
 
@@ -181,11 +183,15 @@ class PretrainedModel(nn.Module):
     @staticmethod
     @torch.no_grad()
     def _copy(parameter: Tensor, where: Stored, tensors: list[Tensor], ours: str) -> list[str]:
-        value = tensors[0].T if isinstance(where, Turned) else torch.cat(tensors)
-        if value.shape != parameter.shape:
-            stored = " + ".join(str(tuple(t.shape)) for t in tensors)
-            return [f"misshapen: {ours} is {tuple(parameter.shape)}, stored {stored} as {where}"]
-        parameter.copy_(value)
+        shape = tuple(parameter.shape)
+        if isinstance(where, Joined):
+            needed = [(size, *shape[1:]) for size in where.sizes]
+        else:
+            needed = [shape[::-1] if isinstance(where, Turned) else shape]
+        if [tuple(t.shape) for t in tensors] != needed:
+            found = " + ".join(str(tuple(t.shape)) for t in tensors)
+            return [f"misshapen: {ours} needs {' + '.join(map(str, needed))}, stored {found} as {where}"]
+        parameter.copy_(tensors[0].T if isinstance(where, Turned) else torch.cat(tensors))
         return []
 
     @staticmethod
@@ -211,6 +217,12 @@ class PretrainedModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors so that the peer library, and `from_pretrained`, read them back."""
+        architecture = next(name for name, head in self.HEADS.items() if head == self.head)
+        values = self.config.to_peer() | {"architectures": [architecture]}
+        hub.write_model(Path(folder), json.dumps(values, indent=2), self.stored_tensors())
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """All weights under the names, and in the layout, of a checkpoint."""
         stored: dict[str, Tensor] = {}
         own = dict(self.named_parameters())
         for ours, where in self._all_names(self.PREFIX if self.head else "").items():
@@ -221,9 +233,7 @@ class PretrainedModel(nn.Module):
                 stored[where.name] = tensor.T
             else:
                 stored[where] = tensor
-        architecture = next(name for name, head in self.HEADS.items() if head == self.head)
-        values = self.config.to_peer() | {"architectures": [architecture]}
-        hub.write_model(Path(folder), json.dumps(values, indent=2), stored)
+        return stored
 
 
 def _with_prefix(where: Stored, prefix: str) -> Stored:
