@@ -1,5 +1,6 @@
 """What it means that an encoder-decoder equals its peer in `transformers`; T5 and BART share it."""
 
+import itertools
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ def assert_cached_equals_uncached(ours: Any, given: dict[str, Tensor]) -> None:
     memory = ours.encode(given["input_ids"], given["attention_mask"])
     for cuts in (list(range(length + 1)), [0, 2, length]):
         cache, pieces = ours.new_cache(len(target), length), []
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in itertools.pairwise(cuts):
             out = ours(
                 attention_mask=given["attention_mask"],
                 decoder_input_ids=target[:, start:end],

@@ -174,7 +174,7 @@ def test_new_model_starts_with_scores_of_variance_near_one() -> None:
 def test_wrong_calls_say_what_is_needed(seed: int) -> None:
     config = T5Config(vocab_size=10, d_model=8, d_head=4, d_ff=8, n_layers=1, n_heads=2, decoder_start_token_id=7)
     model, ids = T5(config, "language_model").eval(), torch.tensor([[3, 4]])
-    with pytest.raises(ValueError, match="needs decoder_input_ids.*start a new target with the token 7"):
+    with pytest.raises(ValueError, match=r"needs decoder_input_ids.*start a new target with the token 7"):
         model(ids)
     with pytest.raises(ValueError, match="needs a source"):
         model(decoder_input_ids=ids)
