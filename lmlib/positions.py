@@ -61,13 +61,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
 
-def relative_buckets(n_queries: int, n_keys: int, n_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
-    """(T, S) bucket of each distance key - query: exact when near, logarithmic up to `max_distance`.
+def distances(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
+    """(T, S) of key - query, where the queries are the last T of the S positions."""
+    keys = torch.arange(n_keys, device=device)
+    return keys[None, :] - keys[n_keys - n_queries :, None]
 
-    The queries are the last T of the S positions. Source: Raffel et al. 2020 (T5), section 2.1.
+
+def relative_buckets(distance: Tensor, n_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
+    """The bucket of each distance key - query: exact when near, logarithmic up to `max_distance`, then all alike.
+
+    Source: Raffel et al. 2020 (T5), section 2.1.
     """
-    queries = torch.arange(n_keys - n_queries, n_keys)[:, None]
-    distance = torch.arange(n_keys)[None, :] - queries  # (T, S)
     offset = torch.zeros_like(distance)
     if bidirectional:
         n_buckets //= 2
@@ -81,13 +85,12 @@ def relative_buckets(n_queries: int, n_keys: int, n_buckets: int, max_distance: 
     return offset + torch.where(distance < exact, distance, far)
 
 
-def alibi(n_heads: int, n_queries: int, n_keys: int) -> Tensor:
+def alibi(n_heads: int, n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
     """(H, T, S) bias that falls with distance, by a slope of its own in each head; for causal attention.
 
     Source: Press et al. 2022, section 3: slopes 2^(-8/H), 2^(-16/H), ... for H a power of two.
     """
     if n_heads & (n_heads - 1):
         raise ValueError(f"the slopes are defined for a power of two of heads, got {n_heads}")
-    slopes = 2.0 ** (-8.0 * torch.arange(1, n_heads + 1) / n_heads)
-    distance = torch.arange(n_keys)[None, :] - torch.arange(n_keys - n_queries, n_keys)[:, None]  # (T, S)
-    return slopes[:, None, None] * distance.clamp(max=0)
+    slopes = 2.0 ** (-8.0 * torch.arange(1, n_heads + 1, device=device) / n_heads)
+    return slopes[:, None, None] * distances(n_queries, n_keys, device).clamp(max=0)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # model_type in config.json → module and class
 FAMILIES = {
     "albert": ("albert", "Albert"),
+    "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
     "gpt3": ("gpt3", "Gpt3"),
@@ -23,6 +24,8 @@ FAMILIES = {
     "qwen3": ("qwen", "Qwen3"),
     "recurrent": ("recurrent", "RecurrentLM"),
     "roberta": ("roberta", "Roberta"),
+    "t5": ("t5", "T5"),
+    "transformer": ("transformer", "Transformer"),
 }
 
 

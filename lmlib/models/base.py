@@ -32,6 +32,8 @@ class Output:
     pooled: Tensor | None = None  # (B, C)
     pair_logits: Tensor | None = None  # (B, 2): next sentence, or sentence order
     encoder_output: Tensor | None = None  # (B, S, C) of an encoder-decoder
+    encoder_hidden_states: list[Tensor] | None = None  # n_layers + 1 of (B, S, C)
+    encoder_attentions: list[Tensor] | None = None  # n_layers of (B, H, S, S)
     cache: KeyValueCache | None = None
     memory: list[Tensor] | None = None  # what stays of earlier calls: XLNet's hidden states, a recurrent state
 
@@ -190,15 +192,15 @@ class PretrainedModel(nn.Module):
     @staticmethod
     @torch.no_grad()
     def _copy(parameter: Tensor, where: Stored, tensors: list[Tensor], ours: str) -> list[str]:
+        shape = tuple(parameter.shape)
         if isinstance(where, Joined):
-            wanted = [(size, *parameter.shape[1:]) for size in where.sizes]
+            needed = [(size, *shape[1:]) for size in where.sizes]
         else:
-            wanted = [tuple(reversed(parameter.shape)) if isinstance(where, Turned) else tuple(parameter.shape)]
-        if [tuple(t.shape) for t in tensors] != wanted:
-            stored, expected = (" + ".join(map(str, shapes)) for shapes in ([tuple(t.shape) for t in tensors], wanted))
-            return [f"misshapen: {ours} needs {expected}, stored is {stored} as {where}"]
-        value = tensors[0].T if isinstance(where, Turned) else torch.cat(tensors)
-        parameter.copy_(value)
+            needed = [shape[::-1] if isinstance(where, Turned) else shape]
+        if [tuple(t.shape) for t in tensors] != needed:
+            found = " + ".join(str(tuple(t.shape)) for t in tensors)
+            return [f"misshapen: {ours} needs {' + '.join(map(str, needed))}, stored {found} as {where}"]
+        parameter.copy_(tensors[0].T if isinstance(where, Turned) else torch.cat(tensors))
         return []
 
     @staticmethod
