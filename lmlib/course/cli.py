@@ -19,6 +19,8 @@ app = typer.Typer(
 
 Paths = Annotated[list[Path] | None, typer.Argument(help="Notebooks or folders. Default: all.", show_default=False)]
 
+Names = Annotated[list[str] | None, typer.Argument(help="CHAPTER/NAME, or NAME. Default: all.", show_default=False)]
+
 
 @app.callback()
 def lmbook() -> None:
@@ -47,6 +49,19 @@ def _escape(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)
+
+
+@app.command()
+def release(
+    assignments: Names = None,
+    nbgrader: Annotated[
+        Path | None, typer.Option(help="Write nbgrader's FOLDER/source/ASSIGNMENT/ instead.", metavar="FOLDER")
+    ] = None,
+) -> None:
+    """Prove the checks of assignments, and make exercises/ from solutions/: no answer is left in it."""
+    from lmlib.course.release import release_all
+
+    release_all(assignments or [], nbgrader)
 
 
 @app.command()
