@@ -1,4 +1,7 @@
-"""The checks of 02_core_concepts/02_attention: how inputs are drawn, and what every right outcome has. Made by `lmbook release`."""
+"""The checks of 02_core_concepts/02_attention: how inputs are drawn, and what every right outcome has.
+
+Made by `lmbook release` from the instructor's notebook.
+"""
 
 import torch
 

@@ -24,6 +24,7 @@ from lmlib.course.plain_data import Outcome, decode, digest, fingerprint, is_spe
 from lmlib.course.questions import Case, FunctionQuestion, Question, ValueQuestion
 
 WIDTH = 100  # of the printed text
+UNWRITTEN = "not written yet: the line with `raise NotImplementedError()` is still there"
 
 
 class CheckError(CourseError):
@@ -85,10 +86,13 @@ class Verdict:
     def text(self) -> str:
         """What a student reads. For a right answer it is always the same."""
         lines = [self.headline]
+        first = self.results[0].findings
+        common = first if all(result.findings == first for result in self.results[1:]) else []
         for result in self.results:
             mark = "✗" if result.findings else "✓"
             lines.append(f"  {mark} {result.case.title} ({_points(result.case.points)})")
-            lines += [_wrapped(finding, "      ") for finding in result.findings]
+            lines += [_wrapped(finding, "      ") for finding in result.findings if not common]
+        lines += [_wrapped(finding, "  in each case: ") for finding in common]
         lines += [_wrapped(says, "  → ") for says in self.mistakes.values()]
         if self.hint and self.score < self.maximum:
             lines.append(f"  A hint: {self.hint}")
@@ -212,7 +216,7 @@ def call(function: Callable, inputs: dict[str, Any]) -> Outcome:
     try:
         return Outcome(function(**inputs))
     except NotImplementedError:
-        return Outcome(raised="NotImplementedError", sentence="not written yet: the line with `raise` is still there")
+        return Outcome(raised="NotImplementedError", sentence=UNWRITTEN)
     except (Exception, SystemExit) as error:
         return Outcome(raised=type(error).__name__, sentence=_exception_sentence(error, function))
 
@@ -279,7 +283,14 @@ def _points(number: float) -> str:
 
 
 def _wrapped(text: str, first: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_long_words=False)
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _head(text: str, lines: int = 20) -> str:

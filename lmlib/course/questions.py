@@ -88,6 +88,8 @@ class FunctionQuestion:
 
     def compare(self, outcome: Outcome, expected: Outcome, inputs: Inputs) -> list[str]:
         """What is wrong with an outcome, in sentences; empty when it is right."""
+        if outcome.raised == NotImplementedError.__name__:
+            return [outcome.sentence]
         if expected.raised:
             return [] if outcome.raised == expected.raised else [_not_refused(outcome, expected.raised)]
         if outcome.raised:

@@ -6,6 +6,7 @@ The same source gives the same files on every machine.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from lmlib.course.checks import Points
 from lmlib.course.errors import WorkFailedError
 from lmlib.course.workbench import Workbench
 
-HEADER = (
-    '"""The checks of {title}: how inputs are drawn, and what every right outcome has. Made by `lmbook release`."""'
-)
+HEADER = '''"""The checks of {name}: how inputs are drawn, and what every right outcome has.
+
+Made by `lmbook release` from the instructor's notebook.
+"""
+
+'''
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,13 @@ def make(bench: Workbench, *, with_answers: bool = False) -> Release:
         "lmbook": {"assignment": assignment.name},
     }
     notebook = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    data = json.dumps(bench.released.data, ensure_ascii=False, indent=1) + "\n"
-    return Release(assignment, notebook, HEADER.format(title=assignment.name) + "\n\n" + assignment.parts, data)
+    data = _one_line_a_list(json.dumps(bench.released.data, ensure_ascii=False, indent=1)) + "\n"
+    return Release(assignment, notebook, HEADER.format(name=assignment.name) + assignment.parts, data)
+
+
+def _one_line_a_list(text: str) -> str:
+    """JSON with each list of numbers on one line."""
+    return re.sub(r"\[\s+([-\d.,\se]+?)\s+\]", lambda numbers: "[" + " ".join(numbers[1].split()) + "]", text)
 
 
 def _released(bench: Workbench, cell: dict[str, Any], role: str, question: str, answers: bool) -> dict[str, Any]:
