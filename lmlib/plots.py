@@ -63,20 +63,30 @@ def lines(
     y_label: str,
     markers: bool = True,
 ) -> None:
-    """Draw one line for each named curve, each with its own colour, dash and marker, and a legend."""
+    """Draw one line for each named curve, each with its own colour, dash and marker; with a legend when there are several."""
     for i, (name, y) in enumerate(curves.items()):
         style = {"color": COLOURS[i % 6], "linestyle": DASHES[i % 6], "marker": MARKERS[i % 6] if markers else None}
         ax.plot(np.asarray(x), np.asarray(y), label=name, **style)
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
-    ax.legend()
+    if len(curves) > 1:
+        ax.legend()
 
 
-def level(ax: Axes, y: float, text: str) -> None:
-    """A thin horizontal line at y: what a formula predicts. The text stands on it, at the right."""
+def level(ax: Axes, y: float, text: str, *, below: bool = False) -> None:
+    """A thin horizontal line at y: what a formula predicts. The text stands on it, or below it, at the right."""
     ax.axhline(y, color="#555555", linewidth=0.9, linestyle=(0, (1, 2)))
-    place = {"xy": (1, y), "xycoords": ("axes fraction", "data"), "textcoords": "offset points", "xytext": (-2, 3)}
-    ax.annotate(text, **place, ha="right", color="#333333", fontsize=8)
+    ax.annotate(
+        text,
+        xy=(1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, -3 if below else 3),
+        textcoords="offset points",
+        ha="right",
+        va="top" if below else "bottom",
+        color="#333333",
+        fontsize=8,
+    )
 
 
 def heat_map(

@@ -126,7 +126,7 @@ class Stack(nn.Module):
     def forward(
         self,
         x: Tensor,
-        mask: Tensor | list[Tensor] | None = None,
+        mask: Tensor | list[Tensor | None] | None = None,
         *,
         causal: bool = False,
         bias: Tensor | None = None,
@@ -162,6 +162,14 @@ class Stack(nn.Module):
         if collect:
             trace.hidden_states[-1] = trace.output
         return trace
+
+    def allocate_cache(self, batch: int, max_length: int) -> KeyValueCache:
+        """An empty cache for `batch` rows of up to `max_length` positions, where the weights are and in their dtype."""
+        first = cast("Block", self.blocks[0]).attention
+        weight = first.qkv.weight
+        return KeyValueCache.allocate(
+            self.shape.n_layers, batch, first.n_kv_heads, max_length, first.d_head, weight.device, weight.dtype
+        )
 
     @staticmethod
     def _memory_of(

@@ -4,37 +4,30 @@ from pathlib import Path
 
 from lmlib.course import book, notebooks
 from lmlib.course.errors import WorkFailedError
+from lmlib.course.execution import execute
 
 
 def build_all(paths: list[Path]) -> None:
     """Build the text notebooks at `paths` (all when empty). Raises WorkFailedError at a failing cell."""
-    for text in book.text_notebooks(paths, book.root()):
+    for text in book.select_texts(paths, book.root()):
         print(f"{book.shown(text)} ...", end=" ", flush=True)
-        build(text)
+        try:
+            build(text)
+        except BaseException:
+            print()
+            raise
         print("built")
 
 
 def build(text: Path) -> Path:
-    """Execute one text notebook in its own folder and write its .ipynb; if a cell fails, the old one stays."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
-
+    """Execute a text notebook in its own folder and write its .ipynb; if a cell fails, the old one stays."""
     source = notebooks.read_text(text)
-    node = nbformat.from_dict(source)
-    client = NotebookClient(
-        node,
-        timeout=600,
-        record_timing=False,
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(text.parent)}},
-    )
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        failed = next(c for c in node.cells if any(o.output_type == "error" for o in c.get("outputs", [])))
-        raise WorkFailedError(
-            f"{book.shown(text)}: the cell {failed.id!r} raised {error.ename}: {error.evalue}"
-        ) from None
-    notebooks.write({**node, "metadata": source["metadata"]}, text.with_suffix(".ipynb"))
-    return text.with_suffix(".ipynb")
+    execution = execute(source, text.parent, parameters={})
+    if execution.failure or execution.notebook is None:
+        raise WorkFailedError(f"{book.shown(text)}: {execution.failure}")
+    # Only outputs and execution counts come from the run: everything else is as in the text.
+    executed = zip(execution.notebook["cells"], source["cells"], strict=True)
+    cells = [{**done, "metadata": cell["metadata"]} for done, cell in executed]
+    target = text.with_suffix(".ipynb")
+    notebooks.write({**source, "cells": cells}, target)
+    return target

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmlib.course import book, notebooks
+from lmlib.course import book, notebooks, submission
 from lmlib.course.errors import WorkFailedError
-from lmlib.course.merge import SubmissionError, grade_id, is_answer, merge, read_submission
+from lmlib.course.merge import is_answer, key
+from lmlib.course.submission import ADDED, SubmissionError
 
 CELL_TIMEOUT = 60.0  # seconds
 
@@ -76,10 +77,10 @@ def assignment_of(nb: dict[str, Any], path: Path, known: dict[str, Path]) -> str
 def check_notebook(path: Path, timeout: float = CELL_TIMEOUT, base: Path | None = None) -> Result:
     """Check one notebook. Raises SubmissionError when it is no copy of an assignment."""
     known = released_assignments(base or book.root())
-    student = read_submission(path)
+    student = submission.read(path)
     name = assignment_of(student, path, known)
     release = notebooks.read(known[name])
-    merged = merge(release, student)
+    merged = submission.to_run(release, student)
     cells = run(merged.notebook, known[name], timeout)
     ran = {cell["id"]: cell for cell in cells}
     results = []
@@ -119,13 +120,12 @@ def _question_result(
     cell: dict[str, Any], release: dict[str, Any], ran: dict[str, dict], remarks: dict[str, str], timeout: float
 ) -> QuestionResult:
     """The points that a check cell recorded, with what happened to the question's answer cells."""
-    name = str(grade_id(cell))
+    name = key(cell)
     question, maximum = name.removesuffix("-check"), float(cell["metadata"]["nbgrader"]["points"])
     result = QuestionResult(question, 0.0, maximum)
-    for answer in (c for c in release["cells"] if is_answer(c) and str(grade_id(c)) == f"{question}-answer"):
-        key = str(grade_id(answer))
-        failure = _failure(ran[key], timeout) if key in ran else ""
-        result.remarks += [remark for remark in (remarks.get(key), failure) if remark]
+    for answer in (c for c in release["cells"] if is_answer(c) and key(c) == f"{question}-answer"):
+        failure = _failure(ran[key(answer)], timeout) if key(answer) in ran else ""
+        result.remarks += [remark for remark in (remarks.get(key(answer)), failure) if remark]
     own = ran.get(name, {"rows": [], "passed": False, "message": "it was not run", "error": "", "alive": True})
     rows = [row for row in own["rows"] if row["kind"] == "points" and row["name"] == question]
     if rows:
@@ -136,17 +136,17 @@ def _question_result(
 
 
 def _is_graded(name: str, release: dict[str, Any]) -> bool:
-    graded = {grade_id(c) for c in release["cells"] if is_answer(c) or c["metadata"]["nbgrader"]["grade"]}
+    graded = {key(c) for c in release["cells"] if is_answer(c) or c["metadata"]["nbgrader"]["grade"]}
     return name in graded
 
 
 def _failure(cell: dict[str, Any], timeout: float) -> str:
     """A sentence about a cell that did not run through; empty when it did."""
-    kind = "an added cell" if cell["id"].startswith("added-") else f"the cell {cell['id']}"
+    kind = "an added cell" if cell["id"].startswith(ADDED) else f"the cell {cell['id']}"
     if "dead" in cell["message"].lower():
         return f"{kind} was not run: Python had ended before it"
     if not cell["alive"]:
-        return f"{kind} ended Python (a crash, `os._exit`, or no memory left)"
+        return f"{kind} ended Python (a crash, `os._exit`, no memory left), or could not be interrupted"
     if "Timeout" in cell["message"]:
         return f"{kind} was stopped after {timeout:g} seconds: does a loop never end?"
     if cell["error"]:

@@ -3,13 +3,17 @@
 Exit codes: 0 fine; 1 the work failed; 2 wrong use; 130 interrupted.
 """
 
+import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lmlib.course.errors import CourseError
+
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,14 +35,27 @@ def lmbook() -> None:
 
 def main() -> None:
     """Run the command line; an error that a person can put right is one sentence on stderr."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends all kernels, as Ctrl-C does
     try:
-        app(prog_name="lmbook")
+        app(prog_name="lmbook", args=_with_pairs_joined(sys.argv[1:]))
     except CourseError as error:
         _say_error(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _say_error("interrupted")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _say_error("interrupted")
+        raise
+
+
+def _with_pairs_joined(arguments: list[str]) -> list[str]:
+    """`-p NAME VALUE` as `-p NAME=VALUE`: typer has no repeatable option of two values."""
+    joined: list[str] = []
+    for argument in arguments:
+        if len(joined) > 1 and joined[-2] in ("-p", "--parameter") and "=" not in joined[-1]:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _say_error(sentence: str) -> None:
@@ -111,3 +128,58 @@ def build(paths: Paths = None) -> None:
     from lmlib.course.build import build_all
 
     build_all(paths or [])
+
+
+class Profile(StrEnum):
+    quick = "quick"
+    full = "full"
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def run(
+    paths: Paths = None,
+    profile: Annotated[
+        Profile, typer.Option(help="Size of the experiments: quick on two cores, full on a GPU.")
+    ] = Profile.quick,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a notebook parameter; repeatable."),
+    ] = None,
+    device: Annotated[
+        Device, typer.Option(help="Where models run; auto takes the GPU when there is one.")
+    ] = Device.auto,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Notebooks at once. Default: one a core.", show_default=False)
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 3600,
+    out: Annotated[Path, typer.Option(help="Folder for the report and the executed notebooks.")] = Path("build/run"),
+    force: Annotated[bool, typer.Option("--force", help="Execute also what has not changed.")] = False,
+) -> None:
+    """Execute notebooks with papermill, side by side, and report: seconds, checks, metrics, failures."""
+    from lmlib.course import batch
+    from lmlib.course.parameters import parse_pairs
+
+    given = parse_pairs(parameter or [])
+    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force))
+
+
+@app.command()
+def start(
+    update: Annotated[
+        bool, typer.Option("--update", help="Bring copies up to date; answers are carried over, old copies kept.")
+    ] = False,
+) -> None:
+    """Make your own copy of chapters and exercises in work/; what is there already is left alone."""
+    from lmlib.course import book
+    from lmlib.course.start import start as hand_out
+    from lmlib.course.start import summary
+
+    work = book.root() / "work"
+    typer.echo(summary(hand_out(book.root(), work, update), book.shown(work)))
+    typer.echo(f"Open it: jupyter lab --notebook-dir={book.shown(work)}")

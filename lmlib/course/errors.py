@@ -10,6 +10,12 @@ class CourseError(Exception):
     exit_code = 2
 
 
+class InterruptedWorkError(CourseError):
+    """The person stopped the command; what is finished is kept."""
+
+    exit_code = 130
+
+
 class WorkFailedError(CourseError):
     """The command was used rightly, and what it should do failed."""
 

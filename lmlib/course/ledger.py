@@ -7,16 +7,19 @@ test. Both are kept honest by tests; the report counts them, and each section sh
 import html
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lmlib.course.errors import CourseError
 
 ROOT = Path(__file__).resolve().parents[2]
 VERDICTS = {"holds": "✓ holds", "refined": "≈ refined", "wrong": "✗ wrong"}
 COLUMNS = ("Where", "The document says", "What running it shows", "Verdict", "Cell")
 
 
-class LedgerError(Exception):
+class LedgerError(CourseError):
     """An outline or a ledger that cannot be used: the file, the entry, and what is wrong with it."""
 
 
@@ -101,6 +104,14 @@ def parse_headings(markdown: str) -> list[tuple[str | None, str]]:
         if match and not in_code:
             headings.append((match[1], match[2]))
     return headings
+
+
+def outcome(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call gives: its result, or the name of the exception that it raises."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return type(error).__name__
 
 
 def show(notebook: str, root: Path = ROOT) -> None:

@@ -1,104 +1,67 @@
-"""A student's notebook put into the pristine release: only answers and added cells come from the student.
+"""A student's answers put into a release: cells are matched by `grade_id`, so that edited or moved cells do no harm."""
 
-Cells are matched by nbgrader's grade_id, so edited statements, given cells and check cells do not matter.
-"""
-
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any
 
-from lmlib.course import notebooks
-from lmlib.course.errors import CourseError
+from lmlib.course.notebooks import Notebook
 
-ADDED_TAG = "nbval-raises-exception"  # an added cell is run, and it may fail without costing points
-
-
-class SubmissionError(CourseError):
-    """A student's notebook that cannot be checked, with the reason and what to do."""
+Cell = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Merged:
-    """The notebook to run, and what is to be said about answer cells, by grade_id."""
-
-    notebook: dict[str, Any]
-    remarks: dict[str, str]
+def key(cell: Cell) -> str:
+    """What a cell is known by in every version of its notebook: its grade_id, or else its id."""
+    return cell["metadata"].get("nbgrader", {}).get("grade_id") or cell.get("id", "")
 
 
-def read_submission(path: Path) -> dict[str, Any]:
-    """A student's notebook. Raises SubmissionError when it is none, or two cells have one grade_id."""
-    try:
-        nb = notebooks.read(path)
-    except OSError as error:
-        raise SubmissionError(f"{path}: it cannot be read ({error.strerror})") from None
-    except notebooks.NotebookError as error:
-        raise SubmissionError(str(error)) from None
-    for number, cell in enumerate(nb["cells"]):
-        whole = isinstance(cell, dict) and isinstance(cell.get("source"), str)
-        if not (whole and cell.get("cell_type") in ("code", "markdown", "raw")):
-            raise SubmissionError(f"{path}: cell {number} is damaged (no source or no cell type)")
-    repeated = [name for name, count in Counter(filter(None, map(grade_id, nb["cells"]))).items() if count > 1]
-    if repeated:
-        raise SubmissionError(
-            f"{path}: two cells have the grade_id {', '.join(map(repr, sorted(repeated)))};"
-            " was a cell copied with its metadata? Delete the copy, and paste its text into a new cell"
-        )
-    return nb
+def is_answer(cell: Cell) -> bool:
+    """Whether a cell of a release is for the student to fill in."""
+    return bool(cell["metadata"].get("nbgrader", {}).get("solution"))
 
 
-def grade_id(cell: dict[str, Any]) -> str | None:
-    """nbgrader's id of a cell, or None for a cell that somebody added."""
-    metadata = cell.get("metadata")
-    grader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    name = grader.get("grade_id") if isinstance(grader, dict) else None
-    return name if isinstance(name, str) else None
-
-
-def is_answer(cell: dict[str, Any]) -> bool:
-    """Whether a cell of a release is for a student's answer."""
-    return bool(cell["metadata"]["nbgrader"]["solution"])
-
-
-def merge(release: dict[str, Any], student: dict[str, Any]) -> Merged:
-    """The release with the student's answers in it, and each added code cell below the cell that it stood below."""
-    known = {grade_id(cell) for cell in release["cells"]}
-    answers = {grade_id(cell): cell["source"] for cell in student["cells"] if grade_id(cell) in known}
-    added: dict[str | None, list[str]] = {}
-    last = None
-    for cell in student["cells"]:
-        if grade_id(cell) in known:
-            last = grade_id(cell)
-        elif cell["cell_type"] == "code" and cell["source"].strip():
-            added.setdefault(last, []).append(cell["source"])
-    remarks: dict[str, str] = {}
-    cells = [_added_cell(source, f"added-top-{i}") for i, source in enumerate(added.get(None, []))]
-    for cell in release["cells"]:
-        name = grade_id(cell)
+def answers_in(submitted: Notebook) -> dict[str, str]:
+    """The source of each answer cell of a student's notebook; of two cells with one grade_id the first counts."""
+    answers: dict[str, str] = {}
+    for cell in submitted["cells"]:
         if is_answer(cell):
-            remark = _remark(cell, answers.get(name))
-            if remark:
-                remarks[str(name)] = remark
-            cell = {**cell, "source": answers.get(name, cell["source"])}
-        cells.append(cell)
-        cells += [_added_cell(source, f"added-{name}-{i}"[-64:]) for i, source in enumerate(added.get(name, []))]
-    return Merged({**release, "cells": cells}, remarks)
+            answers.setdefault(key(cell), cell["source"])
+    return answers
 
 
-def _remark(released: dict[str, Any], answer: str | None) -> str:
-    if answer is None:
-        return "the answer cell is missing; its text was deleted, or its metadata"
-    if not answer.strip():
-        return "the answer cell is empty"
-    return "the answer cell is as it was handed out" if answer == released["source"] else ""
+def merge(submitted: Notebook, release: Notebook, earlier: Collection[str] = ()) -> Notebook:
+    """The release with the answers of `submitted`, and with the cells that the student added, at their places.
+
+    `earlier` are keys of cells of an earlier release: they are not the student's own. Everything else
+    (statements, checks, metadata) is as in the release.
+    """
+    answers = answers_in(submitted)
+    added = _added_after(submitted, {key(cell) for cell in release["cells"]}, earlier)
+    cells = list(added.get("", []))
+    for cell in release["cells"]:
+        if is_answer(cell) and key(cell) in answers:
+            cell = {**cell, "source": answers[key(cell)]}
+        cells += [cell, *added.get(key(cell), [])]
+    return {**release, "cells": cells}
 
 
-def _added_cell(source: str, name: str) -> dict[str, Any]:
-    return {
-        "cell_type": "code",
-        "id": name,
-        "metadata": {"tags": [ADDED_TAG]},
-        "source": source,
-        "outputs": [],
-        "execution_count": None,
-    }
+def _added_after(submitted: Notebook, released: set[str], earlier: Collection[str]) -> dict[str, list[Cell]]:
+    """The student's own cells, by the key of the release's cell that they follow ("" at the top)."""
+    added: dict[str, list[Cell]] = {}
+    seen: set[str] = set()
+    place = ""
+    for cell in submitted["cells"]:
+        name = key(cell)
+        if name in released and name not in seen:
+            seen.add(name)
+            place = name
+        elif name not in earlier or name in seen:
+            added.setdefault(place, []).append(_own(cell, len(seen), sum(map(len, added.values()))))
+    return added
+
+
+def _own(cell: Cell, *position: int) -> Cell:
+    """A cell that the student added, as a plain cell: a copy of an answer cell must not pass for a second one."""
+    metadata = {k: v for k, v in cell["metadata"].items() if k != "nbgrader"}
+    own = {**cell, "metadata": metadata}
+    if "nbgrader" in cell["metadata"] or not cell.get("id"):
+        own["id"] = "added-" + "-".join(map(str, position))
+    return own

@@ -9,6 +9,7 @@ import json
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +56,27 @@ def read(path: Path) -> Notebook:
         nb = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise NotebookError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise NotebookError(f"{path}: this is a folder, not a notebook") from None
     except (UnicodeDecodeError, ValueError) as error:
         raise NotebookError(f"{path}: this is not a notebook (no valid JSON: {error})") from None
-    if not isinstance(nb, dict) or not isinstance(nb.get("cells"), list):
+    cells = nb.get("cells") if isinstance(nb, dict) else None
+    if not isinstance(cells, list) or not all(_is_cell(cell) for cell in cells):
         raise NotebookError(f"{path}: this is not a notebook (no list of cells; nbformat 4 is needed)")
-    for cell in nb["cells"]:
-        if isinstance(cell.get("source"), list):
-            cell["source"] = "".join(cell["source"])
-    return nb
+    nb.setdefault("metadata", {})
+    return _converted(nb, lambda text: "".join(text) if isinstance(text, list) else text)
+
+
+def _is_cell(cell: Any) -> bool:
+    return isinstance(cell, dict) and "cell_type" in cell and isinstance(cell.get("metadata"), dict)
 
 
 def strip(nb: Notebook) -> Notebook:
-    """The same notebook without outputs, execution counts and execution metadata."""
+    """The same notebook without outputs, execution counts and traces of a run in the metadata."""
     cells = []
     for cell in nb["cells"]:
-        cell = dict(cell, metadata={k: v for k, v in cell["metadata"].items() if k not in ("execution", "papermill")})
+        metadata = {k: v for k, v in cell["metadata"].items() if k not in ("execution", "papermill")}
+        cell = {**cell, "metadata": metadata}
         if cell["cell_type"] == "code":
             cell |= {"outputs": [], "execution_count": None}
         cells.append(cell)
@@ -79,7 +86,34 @@ def strip(nb: Notebook) -> Notebook:
 
 def write(nb: Notebook, path: Path) -> None:
     """Write a notebook in one step: after a crash or on a full disk the old file is still whole."""
-    write_atomically(path, json.dumps(nb, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    split = _converted(nb, lambda text: text.splitlines(keepends=True) if isinstance(text, str) else text)
+    write_atomically(path, json.dumps(split, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+
+
+def _converted(nb: Notebook, convert: Callable[[Any], Any]) -> Notebook:
+    """The same notebook with sources and text outputs converted: in files they are lists of lines."""
+    cells = []
+    for cell in nb["cells"]:
+        cell = {**cell, "source": convert(cell.get("source", ""))}
+        if "outputs" in cell:
+            cell["outputs"] = [_converted_output(output, convert) for output in cell["outputs"]]
+        cells.append(cell)
+    return {**nb, "cells": cells}
+
+
+def _converted_output(output: dict[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    output = dict(output)
+    if "text" in output:
+        output["text"] = convert(output["text"])
+    if "data" in output:
+        texts = {mime for mime in output["data"] if mime.startswith("text/") or mime == "image/svg+xml"}
+        output["data"] = {m: convert(data) if m in texts else data for m, data in output["data"].items()}
+    return output
+
+
+def same_source(text: Notebook, built: Notebook) -> bool:
+    """Whether a built notebook has the cells, ids and metadata of its text; outputs are not compared."""
+    return strip(text) == strip(built)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lmlib.course import book, notebooks
 from lmlib.course.checking import Result, released_assignments
-from lmlib.course.merge import grade_id, is_answer
+from lmlib.course.merge import answers_in
 
 FILE = ".progress.json"
 
@@ -37,7 +37,7 @@ def remember(result: Result, notebook: Path, base: Path) -> None:
     if work.resolve() not in notebook.resolve().parents:
         return
     stored = _stored(work)
-    answers = _answers(notebooks.read(notebook))
+    answers = answers_in(notebooks.read(notebook))
     stored[result.assignment] = {
         question.question: {"score": question.score, "answer": answers.get(f"{question.question}-answer", "")}
         for question in result.questions
@@ -51,9 +51,9 @@ def progress(base: Path) -> list[QuestionProgress]:
     stored = _stored(work)
     for name, released in released_assignments(base).items():
         facts = json.loads(released.with_name(f"{released.stem}_checks.json").read_text("utf-8"))["questions"]
-        handed_out = _answers(notebooks.read(released))
+        handed_out = answers_in(notebooks.read(released))
         copy = _copy(work, name)
-        now = _answers(notebooks.read(copy)) if copy else {}
+        now = answers_in(notebooks.read(copy)) if copy else {}
         for question, fact in facts.items():
             key = f"{question}-answer"
             answer, last = now.get(key, ""), stored.get(name, {}).get(question, {})
@@ -75,12 +75,6 @@ def progress(base: Path) -> list[QuestionProgress]:
 def _stored(work: Path) -> dict[str, Any]:
     path = work / FILE
     return json.loads(path.read_text("utf-8")) if path.exists() else {}
-
-
-def _answers(nb: dict[str, Any]) -> dict[str, str]:
-    return {
-        str(grade_id(cell)): cell["source"] for cell in nb["cells"] if grade_id(cell) is not None and is_answer(cell)
-    }
 
 
 def _copy(work: Path, assignment: str) -> Path | None:

@@ -1,6 +1,5 @@
 """The first line of every notebook: its parameters become a seeded random state and a device."""
 
-import os
 import random
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,11 @@ def start(seed: int, device: str, profile: str) -> "torch.device":
     """
     import numpy as np
     import torch
+    from huggingface_hub.utils import disable_progress_bars
 
     if profile not in PROFILES:
         raise ValueError(f'the profile is "{profile}"; it must be one of {", ".join(PROFILES)}')
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # a bar on stderr would change the stored outputs
+    disable_progress_bars()  # the peers' bars on stderr would change the stored outputs
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that a notebook shows may draw from it
     torch.manual_seed(seed)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # model_type in config.json → module and class
 FAMILIES = {
     "bert": ("bert", "Bert"),
+    "gpt2": ("gpt2", "Gpt2"),
+    "openai-gpt": ("gpt", "Gpt"),
+    "recurrent": ("recurrent", "RecurrentLM"),
 }
 
 

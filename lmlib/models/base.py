@@ -33,7 +33,7 @@ class Output:
     pair_logits: Tensor | None = None  # (B, 2): next sentence, or sentence order
     encoder_output: Tensor | None = None  # (B, S, C) of an encoder-decoder
     cache: KeyValueCache | None = None
-    memory: list[Tensor] | None = None  # XLNet's hidden states of earlier segments
+    memory: list[Tensor] | None = None  # what stays of earlier calls: XLNet's hidden states, a recurrent state
 
 
 @dataclass
@@ -93,8 +93,8 @@ class PretrainedModel(nn.Module):
     """A model that reads and writes checkpoints as the hub lays them out, with every weight accounted for.
 
     A family sets `config_class`; `HEADS`, from the name in config.json's `architectures` to the head's name here (None
-    for hidden states only); `PREFIX`, which its backbone's weights carry beside a head; and `DERIVED`, patterns of
-    stored tensors that are tied or can be computed.
+    for hidden states only); `PREFIX`, which its backbone's weights carry beside a head; `DERIVED`, patterns of stored
+    tensors that can be computed and are ignored; and `tied_names`, copies that must agree with their source.
     """
 
     config_class: ClassVar[type[Config]]
@@ -115,6 +115,13 @@ class PretrainedModel(nn.Module):
 
     def head_names(self) -> dict[str, Stored]:
         """The same for the weights of the head, whose stored names never carry `PREFIX`."""
+        return {}
+
+    def tied_names(self) -> dict[str, str]:
+        """Stored name of a copy → our parameter that it must equal; it is never written, and may be absent.
+
+        Names of the backbone come without `PREFIX`, as in `stored_names`.
+        """
         return {}
 
     @classmethod
@@ -149,7 +156,8 @@ class PretrainedModel(nn.Module):
     def load_stored(self, stored: dict[str, Tensor], skip_head: bool = False, source: str = "the checkpoint") -> None:
         """Copy stored tensors into the parameters. Raises CheckpointError that names each weight that does not fit."""
         prefixed = bool(self.PREFIX) and any(name.startswith(self.PREFIX) for name in stored)
-        names = self._all_names(self.PREFIX if prefixed else "", with_head=not skip_head)
+        prefix = self.PREFIX if prefixed else ""
+        names = self._all_names(prefix, with_head=not skip_head)
         own = dict(self.named_parameters())
         problems: list[str] = []
         used: set[str] = set()
@@ -161,6 +169,10 @@ class PretrainedModel(nn.Module):
                 problems.append(f"missing: {', '.join(missing)}")
                 continue
             problems += self._copy(own[ours], where, [stored[name] for name in theirs], ours)
+        for theirs_tied, ours in self.tied_names().items():
+            for name in {theirs_tied, prefix + theirs_tied} & stored.keys():
+                used.add(name)
+                problems += self._compare_tied(name, stored[name], ours, own[ours])
         problems += [f"unused: {name}" for name in self._unused(stored, used, skip_head)]
         if problems:
             shown = "\n  ".join(problems[:12]) + (f"\n  and {len(problems) - 12} more" if len(problems) > 12 else "")
@@ -175,6 +187,12 @@ class PretrainedModel(nn.Module):
             return [f"misshapen: {ours} is {tuple(parameter.shape)}, stored {stored} as {where}"]
         parameter.copy_(value)
         return []
+
+    @staticmethod
+    def _compare_tied(name: str, value: Tensor, ours: str, source: Tensor) -> list[str]:
+        if value.shape == source.shape and torch.equal(value.to(source), source):
+            return []
+        return [f"tied: {name} differs from {ours}, which it must equal (or config.json must say that it is not tied)"]
 
     def _unused(self, stored: dict[str, Tensor], used: set[str], skip_head: bool) -> list[str]:
         rest = [name for name in stored if name not in used]
@@ -228,3 +246,37 @@ def check_ids(input_ids: Tensor, vocab_size: int, max_positions: int | None = No
         low, high = int(input_ids.min()), int(input_ids.max())
         if low < 0 or high >= vocab_size:
             raise ValueError(f"token ids must lie in 0..{vocab_size - 1}; got {low}..{high}. Another tokenizer's?")
+
+
+def check_attention_mask(attention_mask: Tensor, batch: int, length: int) -> None:
+    """Raise ValueError unless the mask is (batch, length) with 1 at real tokens and 0 at padding."""
+    if attention_mask.shape != (batch, length):
+        raise ValueError(
+            f"attention_mask must be ({batch}, {length}), one entry a token, cached ones included; "
+            f"got {tuple(attention_mask.shape)}"
+        )
+    if attention_mask.is_floating_point() and not ((attention_mask == 0) | (attention_mask == 1)).all():
+        raise ValueError(
+            "attention_mask must hold 1 at real tokens and 0 at padding; got other values. "
+            "From an additive mask: attention_mask == 0"
+        )
+
+
+def check_labels(labels: Tensor, shape: torch.Size, n_classes: int) -> None:
+    """Raise ValueError unless labels are int64 of this shape, each a class or -100, and not all of them -100."""
+    if labels.shape != shape or labels.dtype != torch.int64:
+        raise ValueError(
+            f"labels must be int64 of shape {tuple(shape)}; got {labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    if labels.is_cuda or torch.compiler.is_compiling():  # on a GPU the look would wait for the device
+        return
+    real = labels[labels != IGNORED_LABEL]
+    if real.numel() == 0:
+        raise ValueError(
+            f"no label is left to learn from: each is {IGNORED_LABEL}, or stands at a first token that nothing predicts"
+        )
+    if int(real.min()) < 0 or int(real.max()) >= n_classes:
+        raise ValueError(
+            f"labels must lie in 0..{n_classes - 1}, or be {IGNORED_LABEL} to be left out; "
+            f"got {int(real.min())}..{int(real.max())}"
+        )

@@ -140,7 +140,7 @@ class Bert(PretrainedModel):
         "BertForQuestionAnswering": "span",
     }
     PREFIX = "bert."
-    DERIVED = (r"position_ids$", r"^cls\.predictions\.decoder\.")
+    DERIVED = (r"position_ids$",)
 
     def __init__(self, config: BertConfig, head: str | None = None):
         super().__init__(config, head)
@@ -237,6 +237,12 @@ class Bert(PretrainedModel):
         if self.head in ("classification", "tagging", "span"):
             names |= linear("label_head", "qa_outputs" if self.head == "span" else "classifier")
         return names
+
+    def tied_names(self) -> dict[str, str]:
+        if self.head not in ("pretraining", "masked_lm"):
+            return {}
+        decoder = "cls.predictions.decoder"
+        return {f"{decoder}.weight": "embeddings.word.weight", f"{decoder}.bias": "masked_head.bias"}
 
 
 def encoder_layer_names(ours: str, theirs: str, d_model: int) -> dict[str, Stored]:

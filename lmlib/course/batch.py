@@ -1,0 +1,270 @@
+"""`lmbook run`: many notebooks with papermill, side by side; only what changed is executed; a report at the end.
+
+Each result is a file of its own under OUT/results, written when its notebook ends: a run that was killed at
+any moment goes on from there.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from lmlib.course import book, machine, notebooks, parameters
+from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
+from lmlib.course.execution import Execution, Failure, Watch, execute
+from lmlib.course.notebooks import Notebook
+from lmlib.course.progress_display import Display
+
+GOOD = ("passed", "unchanged")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked for. `timeout` in seconds for each notebook."""
+
+    out: Path
+    profile: str = "quick"
+    device: str = "auto"
+    given: dict[str, Any] = field(default_factory=dict)
+    jobs: int | None = None
+    timeout: float = 3600
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one notebook: what the report shows, and what the next run compares."""
+
+    name: str
+    status: str  # passed, unchanged, failed, short (of points), timeout, died, start, stopped
+    seconds: float = 0.0
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    points: list[dict[str, Any]] = field(default_factory=list)
+    failure: Failure | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One notebook that is to be executed."""
+
+    name: str
+    path: Path
+    notebook: Notebook
+    parameters: dict[str, Any]
+    key: str
+
+
+def run(paths: list[Path], settings: Settings) -> list[Result]:
+    """Run the notebooks at `paths` (all of the book when empty) and write OUT/report.html and report.json.
+
+    Raises CourseError before anything runs when an argument is wrong, WorkFailedError when a notebook fails.
+    """
+    from lmlib.course import report
+
+    base = book.root()
+    selected = {book.name_of(path, base): path for path in book.select(paths, base)}
+    _require_writable(settings.out)
+    keys = {name: _key(path, base, settings) for name, path in selected.items()}
+    results = {} if settings.force else _unchanged(keys, settings.out)
+    tasks = [_task(name, path, keys[name], settings) for name, path in selected.items() if name not in results]
+    _require_kernels(tasks)
+    if tasks and settings.device == "cuda":
+        _require_cuda()
+    jobs, threads = machine.jobs_and_threads(len(tasks), settings.jobs)
+    with Display(len(selected)) as display:
+        for result in results.values():
+            display.ended(result.name, result.status, "")
+        try:
+            _execute_all(tasks, settings, jobs, threads, display, results)
+        except KeyboardInterrupt:
+            done = sum(1 for result in results.values() if result.status != "stopped")
+            raise InterruptedWorkError(
+                f"interrupted with {done} of {len(selected)} notebooks done; run again to finish the rest"
+            ) from None
+        finally:
+            rows = [results.get(name, Result(name, "stopped")) for name in selected]
+            with _clear_sentence_when_unwritable(settings.out):
+                display.note(f"Report: {book.shown(report.write(rows, settings, jobs, threads, base))}")
+    _raise_for_failures(rows)
+    return rows
+
+
+def _execute_all(
+    tasks: list[Task], settings: Settings, jobs: int, threads: int, display: Display, results: dict[str, Result]
+) -> None:
+    """Execute tasks side by side and add each result when it is written. An interrupt ends all kernels."""
+    stop = Event()
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        try:
+            running: dict[Future[Execution], Task] = {
+                pool.submit(_execute, task, settings, threads, stop, display): task for task in tasks
+            }
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    task = running.pop(future)
+                    results[task.name] = _settle(task, future.result(), settings, display)
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _execute(task: Task, settings: Settings, threads: int, stop: Event, display: Display) -> Execution:
+    if stop.is_set():
+        return Execution(0.0, failure=Failure("stopped", "interrupted"))
+    display.began(task.name, len(task.notebook["cells"]))
+    watch = Watch(settings.timeout, stop, lambda index, cell: display.cell(task.name, index, cell))
+    return execute(task.notebook, task.path.parent, task.parameters, threads, watch)
+
+
+def _settle(task: Task, execution: Execution, settings: Settings, display: Display) -> Result:
+    """Write the executed notebook and its result; what a failed run leaves there is whole, too."""
+    result = _judge(task, execution)
+    with _clear_sentence_when_unwritable(settings.out):
+        if execution.notebook is not None:
+            notebooks.write(execution.notebook, settings.out / "notebooks" / f"{task.name}.ipynb")
+        if result.status != "stopped":
+            text = json.dumps(asdict(result), ensure_ascii=False, indent=1)
+            notebooks.write_atomically(_result_path(settings.out, task.name), text + "\n")
+    display.ended(result.name, result.status, str(result.failure or ""), result.seconds)
+    return result
+
+
+def _judge(task: Task, execution: Execution) -> Result:
+    rows: dict[str, list[dict[str, Any]]] = {"check": [], "metric": [], "points": []}
+    for row in execution.rows:
+        rows.get(row.get("kind", ""), []).append({k: v for k, v in row.items() if k != "kind"})
+    failure = execution.failure
+    broken = [row["name"] for row in rows["check"] if not row["passed"]]
+    short = [row for row in rows["points"] if row["score"] < row["max"]]
+    if failure is None and broken:
+        failure = Failure("error", f"does not hold: {'; '.join(broken)}")
+    if failure is None and short:
+        scores = "; ".join(f"{row['name']}: {row['score']:g} of {row['max']:g}" for row in short)
+        failure = Failure("short", f"points are short: {scores}")
+    status = {"error": "failed"}.get(failure.kind, failure.kind) if failure else "passed"
+    return Result(
+        task.name, status, execution.seconds, rows["check"], rows["metric"], rows["points"], failure, task.key
+    )
+
+
+# What a result depends on -------------------------------------------------------------------------------------
+
+
+def _key(path: Path, base: Path, settings: Settings) -> str:
+    """A hash of all that a result depends on: the notebook, its data files, lmlib, parameters, versions."""
+    digest = hashlib.sha256()
+    asked = [settings.profile, settings.device, sorted((k, repr(v)) for k, v in settings.given.items())]
+    digest.update(json.dumps([asked, platform.python_version(), _torch_version()]).encode())
+    package = Path(__file__).resolve().parents[1]
+    library = [file for file in package.rglob("*") if file.suffix in (".py", ".yml", ".json")]
+    for file in [path, *sorted(library), *_data_files(path, base)]:
+        digest.update(f"\0{file.name}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _data_files(path: Path, base: Path) -> list[Path]:
+    """Files that a notebook may read: the book's lists, and those beside it or its release that begin as it does."""
+    part = path.relative_to(base).parts[1:-1] if path.is_relative_to(base) else ()
+    folders = {path.parent, *(base.joinpath(top, *part) for top in ("chapters", "solutions", "exercises"))}
+    companions = {file for folder in folders for file in folder.glob(f"{path.stem}*") if file.is_file()}
+    own = {path, path.with_suffix(".ipynb"), path.with_suffix(".py")}
+    return sorted([*(base / "chapters").glob("*.yml"), *(companions - own)])
+
+
+def _torch_version() -> str:
+    try:
+        return version("torch")
+    except PackageNotFoundError:
+        return "none"
+
+
+def _unchanged(keys: dict[str, str], out: Path) -> dict[str, Result]:
+    """Earlier results that passed and still hold."""
+    kept = {}
+    for name, key in keys.items():
+        try:
+            row = json.loads(_result_path(out, name).read_text("utf-8"))
+            result = Result(**(row | {"failure": None}))
+        except (OSError, ValueError, TypeError):
+            continue  # none yet, or damaged: the notebook is executed
+        if result.status == "passed" and result.key == key and _notebook_path(out, name).is_file():
+            kept[name] = replace(result, status="unchanged")
+    return kept
+
+
+def _result_path(out: Path, name: str) -> Path:
+    return out / "results" / f"{name}.json"
+
+
+def _notebook_path(out: Path, name: str) -> Path:
+    return out / "notebooks" / f"{name}.ipynb"
+
+
+# What must be in order before anything runs --------------------------------------------------------------------
+
+
+def _task(name: str, path: Path, key: str, settings: Settings) -> Task:
+    nb = notebooks.read(path)
+    parameters.refuse_unfit(name, nb, settings.given)
+    known = parameters.parameters_of(nb) or {}
+    own = {k: v for k, v in (("profile", settings.profile), ("device", settings.device)) if k in known}
+    return Task(name, path, nb, own | settings.given, key)
+
+
+def _require_kernels(tasks: list[Task]) -> None:
+    if not tasks:
+        return
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    installed = KernelSpecManager().find_kernel_specs()
+    for task in tasks:
+        kernel = task.notebook["metadata"].get("kernelspec", {}).get("name")
+        if not kernel:
+            raise CourseError(f"{task.name} names no kernel; open it in JupyterLab, choose one, and save it")
+        if kernel not in installed:
+            raise CourseError(f"{task.name} asks for the kernel {kernel!r}; installed: {', '.join(installed)}")
+
+
+def _require_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise CourseError(
+            f"--device cuda: torch {torch.__version__} sees no CUDA device here; use --device cpu or auto "
+            "(`lmbook doctor` says what torch can use)"
+        )
+
+
+def _require_writable(out: Path) -> None:
+    with _clear_sentence_when_unwritable(out, CourseError):
+        probe = out / ".writable"
+        notebooks.write_atomically(probe, "")
+        probe.unlink()
+
+
+@contextmanager
+def _clear_sentence_when_unwritable(out: Path, error_class: type[CourseError] = WorkFailedError) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise error_class(
+            f"{out}: the output folder cannot be written ({error.strerror}); make room there or choose another "
+            "with --out; what is finished is kept, and the next run goes on from there"
+        ) from None
+
+
+def _raise_for_failures(rows: list[Result]) -> None:
+    bad = [row for row in rows if row.status not in GOOD]
+    if bad:
+        raise WorkFailedError(f"{len(bad)} of {len(rows)} notebooks failed: {', '.join(row.name for row in bad)}")

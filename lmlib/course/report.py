@@ -1,0 +1,95 @@
+"""The report of a batch: report.json for machines, report.html for people (one file, no scripts)."""
+
+import json
+import platform
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmlib.course import ledger, machine, notebooks
+
+if TYPE_CHECKING:
+    from lmlib.course.batch import Result, Settings
+
+WORDS = {
+    "passed": ("✓", "passed"),
+    "unchanged": ("=", "unchanged: passed in an earlier run"),
+    "failed": ("✗", "failed"),
+    "short": ("✗", "points are short"),
+    "timeout": ("✗", "timed out"),
+    "died": ("✗", "kernel died"),
+    "start": ("✗", "kernel did not start"),
+    "stopped": ("–", "not finished: the run was interrupted"),
+}
+
+
+def write(rows: "list[Result]", settings: "Settings", jobs: int, threads: int, base: Path) -> Path:
+    """Write report.json and report.html into the output folder; returns the path of the latter."""
+    content = {
+        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "profile": settings.profile,
+        "device": settings.device,
+        "parameters": settings.given,
+        "jobs": jobs,
+        "threads": threads,
+        "machine": _machine(),
+        "notebooks": [
+            asdict(row) | {"checks_passed": _held(row), "executed": _executed(row, settings)} for row in rows
+        ],
+        "totals": _totals(rows),
+        "coverage": _coverage(base),
+    }
+    notebooks.write_atomically(settings.out / "report.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+    path = settings.out / "report.html"
+    notebooks.write_atomically(path, _html(content))
+    return path
+
+
+def _html(content: dict[str, Any]) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    template = resources.files("lmlib.course").joinpath("templates/report.html").read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(**content, words=WORDS, good=("passed", "unchanged"))
+
+
+def _held(row: "Result") -> int:
+    return sum(1 for check in row.checks if check["passed"])
+
+
+def _executed(row: "Result", settings: "Settings") -> str | None:
+    """The executed notebook, as a path relative to the report."""
+    path = Path("notebooks") / f"{row.name}.ipynb"
+    return path.as_posix() if (settings.out / path).is_file() else None
+
+
+def _totals(rows: "list[Result]") -> dict[str, Any]:
+    points = [point for row in rows for point in row.points]
+    return {
+        "status": dict(Counter(row.status for row in rows)),
+        "seconds": sum(row.seconds for row in rows),
+        "checks": sum(len(row.checks) for row in rows),
+        "checks_passed": sum(_held(row) for row in rows),
+        "score": sum(point["score"] for point in points),
+        "max": sum(point["max"] for point in points),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": machine.cores(),
+    }
+
+
+def _coverage(base: Path) -> dict[str, Any] | None:
+    """Headings of the documents that the book covers, and ledger rows by verdict; None where those lists are not."""
+    if not all((base / "chapters" / name).is_file() for name in ("outline.yml", "ledger.yml")):
+        return None
+    return ledger.coverage(base)
