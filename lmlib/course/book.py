@@ -5,6 +5,7 @@ from pathlib import Path
 from lmlib.course.errors import CourseError
 
 FOLDERS = ("chapters", "solutions")
+WORK_NOTES = ".start.json"  # in the root of a student's copy, which is no book of its own
 
 
 def root() -> Path:
@@ -14,7 +15,7 @@ def root() -> Path:
     """
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "chapters").is_dir():
+        if (folder / "chapters").is_dir() and not (folder / WORK_NOTES).exists():
             return folder
     raise CourseError(f"{here}: no book here (no folder `chapters` here or above); change to the book's folder")
 

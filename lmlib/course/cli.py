@@ -183,3 +183,38 @@ def start(
     work = book.root() / "work"
     typer.echo(summary(hand_out(book.root(), work, update), book.shown(work)))
     typer.echo(f"Open it: jupyter lab --notebook-dir={book.shown(work)}")
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Real corpora by name: show them, fetch them.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("list")
+def list_corpora() -> None:
+    """Show every corpus: whether it is here, its size, languages and licence."""
+    from lmlib.course.corpora import show_list
+
+    show_list()
+
+
+@data_app.command("get")
+def get_corpora(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of corpora.", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch all of them.")] = False,
+) -> None:
+    """Fetch corpora into the cache, each file held to its SHA-256."""
+    from lmlib.course.corpora import get
+
+    if bool(names) == everything:
+        raise CourseError("name the corpora, or give --all; `lmbook data list` shows the names")
+    get(names or [])
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look at this machine: what the book has here, and what to do about what is missing."""
+    from lmlib.course.doctor import doctor as examine
+
+    examine(as_json)

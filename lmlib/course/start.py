@@ -11,13 +11,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from lmlib.course import merge, notebooks
+from lmlib.course import book, merge, notebooks
 from lmlib.course.errors import CourseError
 from lmlib.course.notebooks import Notebook, NotebookError
 
 FOLDERS = ("chapters", "exercises")
-NOTES = ".start.json"
-NEW, KEPT, REPLACED, CARRIED = "new", "kept", "brought up to date", "brought up to date with your work in it"
+NEW, KEPT, REPLACED, CARRIED = "new", "kept", "brought up to date", "brought up to date your old copy kept beside it"
 
 Given = dict[str, str]  # key of a cell → hash of its source, as it was handed out
 
@@ -119,10 +118,10 @@ def _hash(source: str) -> str:
 
 def _read_notes(work: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((work / NOTES).read_text("utf-8")))
+        return dict(json.loads((work / book.WORK_NOTES).read_text("utf-8")))
     except (FileNotFoundError, ValueError):
         return {}  # lost: every notebook then counts as edited, and its old copy is kept
 
 
 def _write_notes(work: Path, given: dict[str, Any]) -> None:
-    notebooks.write_atomically(work / NOTES, json.dumps(given, indent=1) + "\n")
+    notebooks.write_atomically(work / book.WORK_NOTES, json.dumps(given, indent=1) + "\n")
