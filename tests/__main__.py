@@ -1,4 +1,4 @@
-"""`make test`: lint, types, the order of the rooms, every notebook through nbval, and the tests; `--all`: long ones, too.
+"""`make test`: lint, types, the order of the rooms, every notebook through nbval, the tests. `--all` adds long ones.
 
 All steps run, also after one has failed. The last line counts them and the tests.
 """
