@@ -40,10 +40,10 @@ def attention(
     if bias is not None:
         scores = scores + bias
     if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)  # not -inf: a row of -inf gives 0/0
     weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
     if mask is not None:
-        weights = weights.masked_fill(~mask, 0.0)  # a row of -inf has softmax NaN: nothing to attend, so zeros
+        weights = weights.masked_fill(~mask, 0.0)  # matters only in a row where nothing may be attended
     weights = weights.to(query.dtype)
     return F.dropout(weights, dropout) @ value, weights
 
@@ -69,16 +69,26 @@ def fused_attention(
             f"causal=True needs T = S, no mask and no bias; got T={query.size(2)}, S={key.size(2)}. "
             "Combine causal_mask(T, S) with your mask instead"
         )
-    grouped = query.size(1) != key.size(1)
-    added = mask
-    if bias is not None:
-        added = bias.to(query.dtype) if mask is None else bias.to(query.dtype).masked_fill(~mask, -math.inf)
+    empty = None
+    if mask is not None and query.is_cuda:  # kernels for the CPU give zeros there; those for CUDA differ
+        empty = ~mask.any(-1, keepdim=True)
+        mask = mask | empty
     out = F.scaled_dot_product_attention(
-        query, key, value, added, dropout, is_causal=causal, scale=scale, enable_gqa=grouped
+        query,
+        key,
+        value,
+        mask if bias is None else masked_bias(bias.to(query.dtype), mask),
+        dropout,
+        is_causal=causal,
+        scale=scale,
+        enable_gqa=query.size(1) != key.size(1),
     )
-    if mask is not None:
-        out = out.masked_fill(~mask.any(-1, keepdim=True), 0.0)
-    return out  # (B, H, T, D)
+    return out if empty is None else out.masked_fill(empty, 0.0)  # (B, H, T, D)
+
+
+def masked_bias(bias: Tensor, mask: Tensor | None) -> Tensor:
+    """The bias with minus infinity where the mask forbids: what a kernel adds to the scores."""
+    return bias if mask is None else bias.masked_fill(~mask, -math.inf)
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
@@ -111,6 +121,18 @@ def band_mask(n_queries: int, n_keys: int, width: int, device: torch.device | No
     """
     full = causal_mask(n_queries, n_keys, device)
     return full & ~full.tril(-width + n_keys - n_queries)
+
+
+def with_causal(
+    mask: Tensor | None, n_queries: int, n_keys: int, device: torch.device, fused: bool = True
+) -> tuple[Tensor | None, bool]:
+    """Add the causal rule to a mask: (mask, causal), where `causal` is left to the kernel if it can do it alone."""
+    if n_queries == 1:
+        return mask, False  # the newest position sees everything before it
+    if fused and mask is None and n_queries == n_keys:
+        return None, True
+    seen = causal_mask(n_queries, n_keys, device)
+    return (seen if mask is None else seen & mask), False
 
 
 def padding_mask(attention_mask: Tensor) -> Tensor:
@@ -233,9 +255,9 @@ class MultiHeadAttention(nn.Module):
         `positions.rotary_angles`. With `cache`, new keys and values join it and the queries attend all of it.
         """
         if memory is None:
-            query, key, value = self._split(self.qkv(x))
+            query, key, value = self._heads(self.qkv(x), self.sizes)
         else:
-            query = self._split(self._project(x, 0, 1))[0]
+            (query,) = self._heads(self._project(x, 0, 1), self.sizes[:1])
             key, value = self.project_memory(memory) if isinstance(memory, Tensor) else memory
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
@@ -248,7 +270,7 @@ class MultiHeadAttention(nn.Module):
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, K, S, D) of an encoder's output (B, S, C): computed once, attended at every step."""
-        key, value = self._split(self._project(memory, 1, 3))
+        key, value = self._heads(self._project(memory, 1, 3), self.sizes[1:])
         return key, value
 
     def _project(self, x: Tensor, first: int, last: int) -> Tensor:
@@ -257,9 +279,8 @@ class MultiHeadAttention(nn.Module):
         bias = None if self.qkv.bias is None else self.qkv.bias[start:end]
         return F.linear(x, self.qkv.weight[start:end], bias)
 
-    def _split(self, joint: Tensor) -> list[Tensor]:
-        """(B, T, several · H · D) -> one (B, H, T, D) for each of query, key, value that it holds."""
-        sizes = {sum(self.sizes): self.sizes, sum(self.sizes[1:]): self.sizes[1:]}.get(joint.size(-1), [self.sizes[0]])
+    def _heads(self, joint: Tensor, sizes: list[int]) -> list[Tensor]:
+        """(B, T, sum of sizes) -> one (B, H, T, D) for each size."""
         return [part.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for part in joint.split(sizes, dim=-1)]
 
     def _attend(
@@ -272,12 +293,9 @@ class MultiHeadAttention(nn.Module):
         bias: Tensor | None,
         return_weights: bool,
     ) -> tuple[Tensor, Tensor | None]:
-        n_queries, n_keys = query.size(2), key.size(2)
-        if causal and n_queries == 1:
-            causal = False  # the newest position sees everything before it
-        if causal and (return_weights or mask is not None or bias is not None or n_queries != n_keys):
-            seen = causal_mask(n_queries, n_keys, query.device)
-            mask, causal = (seen if mask is None else seen & mask), False
+        if causal:
+            fused = bias is None and not return_weights
+            mask, causal = with_causal(mask, query.size(2), key.size(2), query.device, fused)
         dropout = self.dropout if self.training else 0.0
         if return_weights:
             return attention(query, key, value, mask, bias=bias, scale=self.scale, dropout=dropout)

@@ -63,10 +63,10 @@ def lines(
     y_label: str,
     markers: bool = True,
 ) -> None:
-    """Draw one line for each named curve, each with its own colour, dash and marker; with a legend when there are several."""
+    """Draw one line for each named curve, each with its own colour, dash and marker; several get a legend."""
     for i, (name, y) in enumerate(curves.items()):
-        style = {"color": COLOURS[i % 6], "linestyle": DASHES[i % 6], "marker": MARKERS[i % 6] if markers else None}
-        ax.plot(np.asarray(x), np.asarray(y), label=name, **style)
+        (line,) = ax.plot(np.asarray(x), np.asarray(y), label=name, color=COLOURS[i % 6], linestyle=DASHES[i % 6])
+        line.set_marker(MARKERS[i % 6] if markers else "")
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     if len(curves) > 1:
@@ -99,7 +99,7 @@ def heat_map(
     y_label: str,
     numbers: bool = False,
 ) -> None:
-    """Draw a matrix of weights from 0 (white) to 1 (dark), rows downwards; `numbers` writes each weight in its field."""
+    """Draw a matrix of weights from 0 (white) to 1 (dark), rows downwards; `numbers` writes each weight into it."""
     matrix = np.asarray(values, dtype=float)
     if matrix.shape != (len(rows), len(columns)):
         raise ValueError(f"a map of shape {matrix.shape} needs as many labels; got {len(rows)} and {len(columns)}")

@@ -16,7 +16,7 @@ def sinusoidal(n_positions: int, d_model: int, base: float = 10_000.0) -> Tensor
     """
     if d_model % 2:
         raise ValueError(f"sinusoidal positions come in pairs: d_model must be even, got {d_model}")
-    angles = _angles(torch.arange(n_positions), d_model, base)  # (n_positions, C/2)
+    angles = torch.arange(n_positions)[:, None] * rotary_rates(d_model, base)  # (n_positions, C/2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
@@ -27,10 +27,31 @@ def rotary_angles(
 
     Source: Su et al. 2021 (RoFormer), section 3.2; halves instead of neighbours are paired, as LLaMA's weights are.
     """
+    return turned(positions, rotary_rates(d_head, base).to(positions.device), dtype)
+
+
+def rotary_rates(d_head: int, base: float = 10_000.0) -> Tensor:
+    """(D/2,) radians that each pair turns from one position to the next: 1 for the first, near 1/base for the last."""
     if d_head % 2:
         raise ValueError(f"rotary positions turn pairs: d_head must be even, got {d_head}")
-    angles = _angles(positions, d_head, base)
-    angles = torch.cat([angles, angles], dim=-1)  # (..., T, D)
+    return base ** (-torch.arange(0, d_head, 2, dtype=torch.float32) / d_head)
+
+
+def stretched_rates(rates: Tensor, factor: float, low: float, high: float, trained_length: int) -> Tensor:
+    """Rates for texts `factor` times as long: slow pairs are slowed by it, fast ones kept, those between blended.
+
+    A pair is slow when it turns less than `low` times in `trained_length` positions, fast when more than `high` times.
+    Source: Grattafiori et al. 2024 (Llama 3), section 3.2, and its published code.
+    """
+    n_turns = trained_length * rates / (2 * math.pi)
+    kept = ((n_turns - low) / (high - low)).clamp(0, 1)
+    return rates * (kept + (1 - kept) / factor)
+
+
+def turned(positions: Tensor, rates: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    """cos and sin, each (..., T, D), of positions (..., T) at these rates (D/2,); computed in float32."""
+    angles = positions.float()[..., None] * rates  # (..., T, D/2)
+    angles = torch.cat([angles, angles], dim=-1)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
@@ -40,18 +61,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
 
-def _angles(positions: Tensor, width: int, base: float) -> Tensor:
-    rates = base ** (-torch.arange(0, width, 2, device=positions.device, dtype=torch.float32) / width)
-    return positions.float()[..., None] * rates  # (..., width/2)
+def distances(n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
+    """(T, S) of key - query, where the queries are the last T of the S positions."""
+    keys = torch.arange(n_keys, device=device)
+    return keys[None, :] - keys[n_keys - n_queries :, None]
 
 
-def relative_buckets(n_queries: int, n_keys: int, n_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
-    """(T, S) bucket of each distance key - query: exact when near, logarithmic up to `max_distance`.
+def relative_buckets(distance: Tensor, n_buckets: int, max_distance: int, bidirectional: bool) -> Tensor:
+    """The bucket of each distance key - query: exact when near, logarithmic up to `max_distance`, then all alike.
 
-    The queries are the last T of the S positions. Source: Raffel et al. 2020 (T5), section 2.1.
+    Source: Raffel et al. 2020 (T5), section 2.1.
     """
-    queries = torch.arange(n_keys - n_queries, n_keys)[:, None]
-    distance = torch.arange(n_keys)[None, :] - queries  # (T, S)
     offset = torch.zeros_like(distance)
     if bidirectional:
         n_buckets //= 2
@@ -65,13 +85,12 @@ def relative_buckets(n_queries: int, n_keys: int, n_buckets: int, max_distance: 
     return offset + torch.where(distance < exact, distance, far)
 
 
-def alibi(n_heads: int, n_queries: int, n_keys: int) -> Tensor:
+def alibi(n_heads: int, n_queries: int, n_keys: int, device: torch.device | None = None) -> Tensor:
     """(H, T, S) bias that falls with distance, by a slope of its own in each head; for causal attention.
 
     Source: Press et al. 2022, section 3: slopes 2^(-8/H), 2^(-16/H), ... for H a power of two.
     """
     if n_heads & (n_heads - 1):
         raise ValueError(f"the slopes are defined for a power of two of heads, got {n_heads}")
-    slopes = 2.0 ** (-8.0 * torch.arange(1, n_heads + 1) / n_heads)
-    distance = torch.arange(n_keys)[None, :] - torch.arange(n_keys - n_queries, n_keys)[:, None]  # (T, S)
-    return slopes[:, None, None] * distance.clamp(max=0)
+    slopes = 2.0 ** (-8.0 * torch.arange(1, n_heads + 1, device=device) / n_heads)
+    return slopes[:, None, None] * distances(n_queries, n_keys, device).clamp(max=0)

@@ -11,7 +11,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from lmlib.attention import KeyValueCache, MultiHeadAttention
+from lmlib.attention import KeyValueCache, MultiHeadAttention, masked_bias, with_causal
 from lmlib.layers import FeedForward, GatedFeedForward, norm_named
 
 
@@ -40,6 +40,7 @@ class Shape:
     dropout: float = 0.0
     attention_dropout: float = 0.0
     ff_dropout: float = 0.0
+    final_dropout: float = 0.0
 
 
 @dataclass
@@ -118,6 +119,7 @@ class Stack(nn.Module):
         self.shape = shape
         self.blocks = nn.ModuleList(self.make_blocks(shape))
         self.final_norm = norm_named(shape.norm, shape.d_model, shape.norm_eps) if shape.final_norm else None
+        self.final_dropout = nn.Dropout(shape.final_dropout)
 
     def make_blocks(self, shape: Shape) -> list[Block]:
         """The blocks; a family that shares or alternates them says so here."""
@@ -141,6 +143,8 @@ class Stack(nn.Module):
         mask, bool, broadcastable to (B, H, T, S), or a list with one a layer; `memory` (B, S, C) for cross-attention.
         """
         trace = Trace(x, [x] if collect else [])
+        if not isinstance(mask, list):
+            mask, causal, bias = self._once(x, mask, causal, bias, cache, collect)
         for i, block in enumerate(cast("Iterable[Block]", self.blocks)):
             x, weights, cross_weights = block(
                 x,
@@ -158,7 +162,7 @@ class Stack(nn.Module):
                 trace.attentions.append(weights)
                 if cross_weights is not None:
                     trace.cross_attentions.append(cross_weights)
-        trace.output = x if self.final_norm is None else self.final_norm(x)
+        trace.output = self.final_dropout(x if self.final_norm is None else self.final_norm(x))
         if collect:
             trace.hidden_states[-1] = trace.output
         return trace
@@ -170,6 +174,18 @@ class Stack(nn.Module):
         return KeyValueCache.allocate(
             self.shape.n_layers, batch, first.n_kv_heads, max_length, first.d_head, weight.device, weight.dtype
         )
+
+    @staticmethod
+    def _once(
+        x: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None, cache: KeyValueCache | None, collect: bool
+    ) -> tuple[Tensor | None, bool, Tensor | None]:
+        """Combine mask, causal rule and bias here, so that no layer has to do it again."""
+        if causal:
+            n_keys = x.size(1) + (cache.length if cache else 0)
+            mask, causal = with_causal(mask, x.size(1), n_keys, x.device, fused=bias is None and not collect)
+        if mask is not None and bias is not None and not (collect or x.is_cuda):  # see `fused_attention` on CUDA
+            mask, bias = None, masked_bias(bias.to(x.dtype), mask)
+        return mask, causal, bias
 
     @staticmethod
     def _memory_of(

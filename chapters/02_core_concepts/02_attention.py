@@ -43,7 +43,8 @@ device = session.start(seed, device, profile)
 # %% [markdown] name="look-up"
 # ## 2.2.1 注意力机制的概念 · A look-up that may be soft
 #
-# How fast does a puma run? A Python dictionary is strict. It knows the lion and the cat, and for the puma it has nothing.
+# How fast does a puma run? A Python dictionary is strict. It knows the lion and the cat, and for the puma it
+# has nothing.
 
 # %% name="hard-look-up"
 speed = {"lion": 80, "cat": 48, "cow": 40, "mouse": 12, "frog": 4}  # km/h, rounded: easy to add on paper
@@ -77,11 +78,10 @@ answer, weights = soft_look_up(puma, features.values(), speed.values())
 
 # %% name="look-up-table" tags=["nbval-check-output"]
 print("key      key·query   e^score   weight   value   weight·value")
-for name, weight in zip(features, weights, strict=True):
-    units = 2 * features[name][0] + features[name][1]
-    print(
-        f"{name:6}   {units} ln 2   {2**units:10}   {weight * 16:4.0f}/16   {speed[name]:5}   {weight * speed[name]:9.0f}"
-    )
+for (name, (cat_like, big)), weight in zip(features.items(), weights, strict=True):
+    n = 2 * cat_like + big
+    part = weight * speed[name]
+    print(f"{name:6}   {n} ln 2   {2**n:10}   {weight * 16:4.0f}/16   {speed[name]:5}   {part:12.2f}")
 print(f"the puma runs at {answer:.0f} km/h")
 
 # %% [markdown] name="look-up-check-text"
@@ -96,8 +96,8 @@ record.check(
 record.check("the answer is 40 + 12 + 5 + 1 = 58 km/h", math.isclose(answer, 40 + 12 + 5 + 0.75 + 0.25))
 
 # %% [markdown] name="sharpness-text"
-# **What does the length of the query do?** Multiply the query by a number, its sharpness. Before you look: what is the
-# answer for sharpness 0, and what for a very large one?
+# **What does the length of the query do?** Multiply the query by a number, its sharpness. Before you look:
+# what is the answer for sharpness 0, and what for a very large one?
 
 # %% name="sharpness"
 sharpness = np.linspace(0, 5, 41)
@@ -124,14 +124,15 @@ record.check("at sharpness 0 the answer is the plain mean", math.isclose(answers
 record.check("at sharpness 5 the lion has over 95 % of the weight", shares[-1][0] > 0.95)
 
 # %% [markdown] name="sharpness-lesson"
-# So one formula covers everything from "the mean of all" to "the one that fits best". And because it is smooth, we can
-# differentiate it: a model can *learn* its queries, keys and values by gradient descent. A dictionary cannot learn that way.
+# So one formula covers everything from "the mean of all" to "the one that fits best". And because it is
+# smooth, we can differentiate it: a model can *learn* its queries, keys and values by gradient descent. A
+# dictionary cannot learn that way.
 
 # %% [markdown] name="self-attention"
 # ## 2.2.2 自注意力机制 · From the look-up to self-attention
 #
-# Ask many questions at once, and the look-up becomes three lines of matrix algebra, **scaled dot-product attention**
-# (缩放点积注意力):
+# Ask many questions at once, and the look-up becomes three lines of matrix algebra, **scaled dot-product
+# attention** (缩放点积注意力):
 #
 # $$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{QK^\top}{\sqrt{d_k}}\right) V$$
 #
@@ -143,7 +144,8 @@ record.check("at sharpness 5 the lion has over 95 % of the weight", shares[-1][0
 # | $d_k$ | D | the length of a key; why we divide by its root is a section of its own below |
 # | softmax | along S | each *row* of the (T, S) weights sums to 1 |
 #
-# The code adds two axes in front: B for the batch, H for the heads, which come later. (Vaswani et al. 2017, equation 1.)
+# The code adds two axes in front: B for the batch, H for the heads, which come later. (Vaswani et al. 2017,
+# equation 1.)
 
 
 # %% name="scaled-dot-product"
@@ -182,8 +184,8 @@ difference = np.abs(scaled_dot_product(query, key, value)[0][0, 0].numpy() - exp
 record.check("from scratch equals the float64 loops to 1e-6", difference < 1e-6)
 
 # %% [markdown] name="library-text"
-# `lmlib.attention` has this function in its tested form, with masks and more. From here on we use that one. PyTorch's
-# fused kernel, `fused_attention`, computes the same output and never stores the weights.
+# `lmlib.attention` has this function in its tested form, with masks and more. From here on we use that one.
+# PyTorch's fused kernel, `fused_attention`, computes the same output and never stores the weights.
 
 # %% name="library-check"
 mine, my_weights = scaled_dot_product(query, key, value)
@@ -229,8 +231,8 @@ record.check("an output is a mixture: no number lies outside the range of the va
 # filled up with padding, which nobody should read. A **mask** says for each query which keys it may attend.
 # Here True means "may".
 #
-# Where does the mask go? On the *scores*, as $-\infty$, before the softmax. Then $e^{-\infty} = 0$, and the weights that
-# remain still sum to 1.
+# Where does the mask go? On the *scores*, as $-\infty$, before the softmax. Then $e^{-\infty} = 0$, and the
+# weights that remain still sum to 1.
 
 
 # %% name="mask-code"
@@ -260,8 +262,8 @@ plots.show(
 )
 
 # %% [markdown] name="mask-check-text"
-# Two things must hold, and each would fail if the mask stood in the wrong place. First: the future cannot change the
-# past. We replace the last two words and look at the first four outputs.
+# Two things must hold, and each would fail if the mask stood in the wrong place. First: the future cannot
+# change the past. We replace the last two words and look at the first four outputs.
 
 # %% name="causal-check" tags=["nbval-check-output"]
 other = x.clone()
@@ -281,8 +283,8 @@ in_batch, _ = self_attention(x, w_query, w_key, w_value, padded)
 record.check("a padded sentence equals the same sentence alone", torch.allclose(alone, in_batch[:, :4], atol=1e-6))
 
 # %% [markdown] name="empty-row-text"
-# **A query that may attend nothing.** It happens: a sentence that is all padding, or the first position under a mask
-# that excludes itself. Then the softmax divides 0 by 0.
+# **A query that may attend nothing.** It happens: a sentence that is all padding, or the first position under
+# a mask that excludes itself. Then the softmax divides 0 by 0.
 
 # %% name="empty-row" tags=["nbval-check-output"]
 nothing = torch.zeros(1, 4, dtype=torch.bool)
@@ -296,15 +298,16 @@ record.check("lmlib's output is zero: who sees nothing learns nothing", not ours
 # %% [markdown] name="heads"
 # ## 2.2.3 多头注意力机制 · Heads: several look-ups at once
 #
-# One softmax gives one set of weights. It is hard to look at two places and keep apart what came from where, because the
-# values are *mixed*. So let H **heads** (头) look independently, each with its own small queries, keys and values, put
-# their outputs side by side, and let one more matrix combine them:
+# One softmax gives one set of weights. It is hard to look at two places and keep apart what came from where,
+# because the values are *mixed*. So let H **heads** (头) look independently, each with its own small queries,
+# keys and values, put their outputs side by side, and let one more matrix combine them:
 #
 # $$\mathrm{MultiHead}(X) = \mathrm{Concat}(\mathrm{head}_1, \dots, \mathrm{head}_H)\,W_O,\qquad
 # \mathrm{head}_i = \mathrm{Attention}(XW_Q^i, XW_K^i, XW_V^i)$$
 #
-# With $d_{model} = C$, each head works in $D = C/H$ dimensions: $W_Q^i, W_K^i, W_V^i$ are (C, D), and $W_O$ is (C, C).
-# In code the H small matrices stand side by side in one large one. (Vaswani et al. 2017, section 3.2.2.)
+# With $d_{model} = C$, each head works in $D = C/H$ dimensions: $W_Q^i, W_K^i, W_V^i$ are (C, D), and $W_O$
+# is (C, C). In code the H small matrices stand side by side in one large one. (Vaswani et al. 2017, section
+# 3.2.2.)
 
 
 # %% name="multi-head-code"
@@ -337,13 +340,14 @@ record.check("the number of parameters is 4·C·C for any number of heads", set(
 # %% [markdown] name="recall-text"
 # **An experiment: two questions at once.** More heads, and not one parameter more. So what are they good for?
 #
-# The model sees a table of six pairs (key symbol, value symbol), drawn anew for each example, and a question that names
-# *two* keys in order. It must answer with the two values in the same order. There are V = 16 symbols. The table is
-# new every time, so nothing can be learned by heart: the model has to learn to *look up*.
+# The model sees a table of six pairs (key symbol, value symbol), drawn anew for each example, and a question
+# that names *two* keys in order. It must answer with the two values in the same order. There are V = 16
+# symbols. The table is new every time, so nothing can be learned by heart: the model has to learn to *look
+# up*.
 #
-# What should you expect? The first loss is about ln V, because an untrained model guesses. If one head has to serve both
-# questions, it can mix the two values half and half: then it knows *which* two they are but not in which order, and the
-# loss of a coin toss is ln 2. With two heads nothing stands in the way of a loss near 0.
+# What should you expect? The first loss is about ln V, because an untrained model guesses. If one head has to
+# serve both questions, it can mix the two values half and half: then it knows *which* two they are but not in
+# which order, and the loss of a coin toss is ln 2. With two heads nothing stands in the way of a loss near 0.
 
 # %% name="recall-data"
 N_SYMBOLS, N_PAIRS, N_STEPS = 16, 6, {"quick": 600, "full": 3000}[profile]
@@ -423,9 +427,9 @@ plots.show(
 )
 
 # %% [markdown] name="recall-bands-text"
-# The bands below hold the mean loss of the last 50 steps over several seeds (a long test measures them again). If your run
-# leaves its band, something is broken: a first loss far from ln V means a bad start, and a final loss of *exactly* 0
-# would mean that the answer leaks into the question.
+# The bands below hold the mean loss of the last 50 steps over several seeds (a long test measures them
+# again). If your run leaves its band, something is broken: a first loss far from ln V means a bad start, and
+# a final loss of *exactly* 0 would mean that the answer leaks into the question.
 
 # %% name="recall-bands"
 BANDS = {"first loss": (2.70, 2.90), "one head, final loss": (0.68, 0.80), "two heads, final loss": (0, 0.01)}
@@ -471,12 +475,13 @@ record.check("and each is sure: over 0.9 of its weight", bool((looks[2].amax(1) 
 # %% [markdown] name="scale"
 # ## 为什么除以 √d_k · Why divide by √d_k
 #
-# Let the numbers in a query and a key be independent, with mean 0 and variance 1, as they are about at the start of
-# training. Then $q \cdot k = \sum_{i=1}^{d_k} q_i k_i$ is a sum of $d_k$ terms of variance 1. Its variance is $d_k$, so a
-# typical score has the size $\sqrt{d_k}$. Wide heads would be *sharp* heads, before they have learned anything.
+# Let the numbers in a query and a key be independent, with mean 0 and variance 1, as they are about at the
+# start of training. Then $q \cdot k = \sum_{i=1}^{d_k} q_i k_i$ is a sum of $d_k$ terms of variance 1. Its
+# variance is $d_k$, so a typical score has the size $\sqrt{d_k}$. Wide heads would be *sharp* heads, before
+# they have learned anything.
 #
-# And a sharp softmax does not learn. Its derivative is the matrix $\mathrm{diag}(w) - w w^\top$, and when one weight is
-# close to 1 and the rest close to 0, all of it is close to 0. We measure both.
+# And a sharp softmax does not learn. Its derivative is the matrix $\mathrm{diag}(w) - w w^\top$, and when one
+# weight is close to 1 and the rest close to 0, all of it is close to 0. We measure both.
 
 # %% name="scale-measure"
 WIDTHS = [4, 16, 64, 256, 1024]
@@ -518,16 +523,17 @@ record.check("divided by √d_k it stays within 10 % of 1", bool((abs(scaled[:, 
 record.check("at d_k = 1024 the derivative without scaling is less than a third", raw[-1, 1] < scaled[-1, 1] / 3)
 
 # %% [markdown] name="scale-lesson"
-# Dividing by $d_k$ itself also keeps the derivative alive, but look at the left panel: then the scores hardly differ, and
-# at the start every head looks everywhere alike. The root is the divisor that makes the start independent of the width.
-# Training may then choose its own sharpness, by making queries longer.
+# Dividing by $d_k$ itself also keeps the derivative alive, but look at the left panel: then the scores hardly
+# differ, and at the start every head looks everywhere alike. The root is the divisor that makes the start
+# independent of the width. Training may then choose its own sharpness, by making queries longer.
 
 # %% [markdown] name="cost"
 # ## 代价与长度 · What attention costs
 #
-# Each of T queries meets each of T keys. For H heads of width D the scores and the mixing need
-# $2 \cdot 2 \cdot H \cdot T^2 \cdot D$ floating-point operations (a multiplication and an addition count as two), and the weights fill
-# $4 \cdot H \cdot T^2$ bytes in float32. Twice the length: four times the cost. We count, and then we measure.
+# Each of T queries meets each of T keys. For H heads of width D the scores and the mixing need $2 \cdot 2
+# \cdot H \cdot T^2 \cdot D$ floating-point operations (a multiplication and an addition count as two), and
+# the weights fill $4 \cdot H \cdot T^2$ bytes in float32. Twice the length: four times the cost. We count,
+# and then we measure.
 
 # %% name="cost-count" tags=["nbval-check-output"]
 H, D = 1, 64
@@ -561,12 +567,14 @@ def seconds(function, length):
     return time.perf_counter() - start
 
 
-LENGTHS = [256, 512, 1024, 2048] if device.type == "cpu" else [4096, 8192, 16384]  # long enough to fill the device
+LENGTHS = [512, 1024, 2048] if device.type == "cpu" else [4096, 8192, 16384]  # long enough to fill the device
+n_threads = torch.get_num_threads()
+torch.set_num_threads(1)  # threads that wait for each other would be measured too
 times = {"explicit": attention, "fused": fused_attention}
 for name, function in times.items():
-    seconds(function, LENGTHS[-1])  # the first call is slower: memory is taken
-    rounds = [[seconds(function, length) for length in LENGTHS] for _ in range(7)]
-    times[name] = np.min(rounds, axis=0)  # the fastest of seven: what disturbs can only add time
+    rounds = [[seconds(function, length) for length in LENGTHS] for _ in range(9)]
+    times[name] = np.min(rounds, axis=0)  # the fastest of nine: a disturbance can only add time
+torch.set_num_threads(n_threads)
 
 # %% [markdown] name="cost-plot-text"
 # On the logarithmic axes below, a straight line of slope 2 means "four times the time for twice the length".
@@ -596,8 +604,8 @@ for name, run in times.items():
 # %% [markdown] name="order"
 # ## 顺序 · Attention does not know the order
 #
-# "dog bites man" and "man bites dog": does the word *dog* come out differently? Nothing in the formula says where a word
-# stands. A table has no order.
+# "dog bites man" and "man bites dog": does the word *dog* come out differently? Nothing in the formula says
+# where a word stands. A table has no order.
 
 # %% name="order-sentences" tags=["nbval-check-output"]
 vectors = dict(zip(("dog", "bites", "man"), torch.randn(3, C), strict=True))
@@ -618,9 +626,9 @@ for word in vectors:
 record.check("no word notices the order", all(torch.allclose(one[w], two[w], atol=1e-6) for w in vectors))
 
 # %% [markdown] name="order-idea"
-# In general: permute the input, and the output is permuted the same way, $f(PX) = P f(X)$. So order has to be *added*.
-# The Transformer adds a vector to each word that depends only on its position (位置编码; chapter 4 has the details). A
-# causal mask breaks the symmetry too: the first word sees one word, the last word sees all.
+# In general: permute the input, and the output is permuted the same way, $f(PX) = P f(X)$. So order has to be
+# *added*. The Transformer adds a vector to each word that depends only on its position (位置编码; chapter 4 has
+# the details). A causal mask breaks the symmetry too: the first word sees one word, the last word sees all.
 
 # %% name="order-check" tags=["nbval-check-output"]
 permutation = torch.tensor([3, 0, 5, 1, 4, 2])
@@ -663,8 +671,8 @@ expected = witness.encode(SENTENCES, convert_to_tensor=True, show_progress_bar=F
 record.check("our sentence vectors equal the library's to 1e-5", bool((vectors - expected).abs().max() < 1e-5))
 
 # %% [markdown] name="encoder-maps-text"
-# Now the weights. The tokenizer puts [CLS] in front and [SEP] behind. Here are two heads of the first two layers and one
-# of the fifth, for one sentence. What would you call each of them?
+# Now the weights. The tokenizer puts [CLS] in front and [SEP] behind. Here are two heads of the first two
+# layers and one of the fifth, for one sentence. What would you call each of them?
 
 # %% name="encoder-maps"
 seen = encoder.attentions(SENTENCES)  # for each sentence: tokens, and weights (L, H, T, T)
@@ -675,14 +683,15 @@ for ax, (layer, head) in zip(axes, chosen, strict=True):
     plots.heat_map(ax, weights[layer - 1, head - 1], tokens, tokens, x_label="key: looked at", y_label="query")
 plots.show(
     fig,
-    alt="Attention maps of three heads for 'Nobody believed the boy, although he had seen the wolf.' Layer 1 head 3: a "
-    "dark line just below the diagonal. Layer 2 head 9: a line just above the diagonal, broken in places. Layer 5 head 6: "
-    "a dark first column.",
+    alt="Attention maps of three heads for 'Nobody believed the boy, although he had seen the wolf.' Layer 1 "
+    "head 3: a dark line just below the diagonal. Layer 2 head 9: a line just above the diagonal, broken in places. "
+    "Layer 5 head 6: a dark first column.",
 )
 
 # %% [markdown] name="encoder-roles-text"
-# One sentence proves nothing. So for each of the 72 heads we measure the mean weight on the token before, on the token
-# after, and on [CLS], over the words of all eight sentences. A head without any preference would give each token 1/T.
+# One sentence proves nothing. So for each of the 72 heads we measure the mean weight on the token before, on
+# the token after, and on [CLS], over the words of all eight sentences. A head without any preference would
+# give each token 1/T.
 
 
 # %% name="encoder-roles" tags=["nbval-check-output"]
@@ -712,13 +721,13 @@ for ax, place in zip(axes, ("previous", "next", "[CLS]"), strict=True):
     plots.heat_map(ax, roles[place], *labels, x_label="head", y_label="layer")
 plots.show(
     fig,
-    alt="Mean weight of each of 6 by 12 heads. On the token before: one dark field, layer 1 head 3. On the token after: "
-    "one dark field, layer 2 head 9. On [CLS]: light in layer 1, dark in most heads of layers 2 to 6.",
+    alt="Mean weight of each of 6 by 12 heads. On the token before: one dark field, layer 1 head 3. On the token "
+    "after: one dark field, layer 2 head 9. On [CLS]: light in layer 1, dark in most heads of layers 2 to 6.",
 )
 
 # %% [markdown] name="encoder-previous-text"
-# One head has learned to look at the token before, almost without exception. Does it follow the *position*, or words that
-# often stand together? Take both apart: shuffle the words of each sentence and measure again.
+# One head has learned to look at the token before, almost without exception. Does it follow the *position*,
+# or words that often stand together? Take both apart: shuffle the words of each sentence and measure again.
 
 # %% name="encoder-previous"
 generator = torch.Generator().manual_seed(seed)
@@ -736,9 +745,9 @@ sameness = (encoder.encode(shuffled).cpu() * vectors).sum(-1)  # cosine of each 
 record.check("and order matters to the sentence vector: every cosine is below 0.99", bool((sameness < 0.99).all()))
 
 # %% [markdown] name="encoder-cls-text"
-# The other finding is stranger. From layer 2 on, most heads give most of their weight to [CLS], a token that means
-# nothing. But a weight is only half of the story: what arrives is weight *times value*. How long are the value vectors at
-# [CLS], compared with those at the words?
+# The other finding is stranger. From layer 2 on, most heads give most of their weight to [CLS], a token that
+# means nothing. But a weight is only half of the story: what arrives is weight *times value*. How long are
+# the value vectors at [CLS], compared with those at the words?
 
 
 # %% name="encoder-values"
@@ -765,8 +774,8 @@ plots.lines(ax, range(1, 7), curves, x_label="layer", y_label="share, ratio")
 ax.set_ylim(0, 1)
 plots.show(
     fig,
-    alt="The weight on [CLS] rises from about a fifth in layer 1 to over a half in layers 2 to 5. The length of the value "
-    "at [CLS], relative to words, is small in every layer and smallest in layers 2 to 5.",
+    alt="The weight on [CLS] rises from about a fifth in layer 1 to over a half in layers 2 to 5. The length of "
+    "the value at [CLS], relative to words, is small in every layer and smallest in layers 2 to 5.",
 )
 
 # %% name="encoder-values-check"
@@ -777,20 +786,21 @@ record.check("in layers 2 to 5, words give [CLS] more than 0.4 of their weight",
 record.check("there the value at [CLS] has less than a tenth of a word's length", ratio[middle].median() < 0.1)
 
 # %% [markdown] name="encoder-lesson"
-# Softmax weights must sum to 1, even when a head finds nothing to look at. This model has made [CLS] into a place to rest:
-# a head that looks there adds next to nothing. So a dark field in an attention map does not say that something important was read.
-# Read maps with the values, and test a guess by changing the input, as with the shuffled words.
-# (Kobayashi et al. 2020 measure weights together with values; Clark et al. 2019 survey the heads of BERT.)
+# Softmax weights must sum to 1, even when a head finds nothing to look at. This model has made [CLS] into a
+# place to rest: a head that looks there adds next to nothing. So a dark field in an attention map does not
+# say that something important was read. Read maps with the values, and test a guess by changing the input, as
+# with the shuffled words. (Kobayashi et al. 2020 measure weights together with values; Clark et al. 2019
+# survey the heads of BERT.)
 #
-# What we may say: *in this model, on these sentences*, one head looks back one token, one looks ahead, many rest at [CLS].
-# What the other heads do, these measurements do not tell.
+# What we may say: *in this model, on these sentences*, one head looks back one token, one looks ahead, many
+# rest at [CLS]. What the other heads do, these measurements do not tell.
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says
 #
-# The five documents state formulas, claims and listings about attention. Each was put to a test. The table has the
-# results; the cells under it are the evidence. Each cell computes the document's version *and* the correct one, and checks both.
-# Swap the two, and the cell turns red.
+# The five documents state formulas, claims and listings about attention. Each was put to a test. The table
+# has the results; the cells under it are the evidence. Each cell computes the document's version *and* the
+# correct one, and checks both. Swap the two, and the cell turns red.
 
 # %% name="ledger-table" tags=["nbval-check-output"]
 ledger.show("02_core_concepts/02_attention")
@@ -1021,7 +1031,7 @@ record.check("with one head they are the same", torch.equal(document_version(*on
 
 # %% name="ledger-mask-on-keys" tags=["ledger"]
 def document_version(query, key, value, fill):
-    """001 §3.2, step 2b-d: future keys and values are overwritten before the product (query by query, or it has no sense)."""
+    """001 §3.2, step 2b-d: future keys and values are overwritten before the product, for each query."""
     seen = causal_mask(5)[..., None]  # (T, S, 1)
     keys, values = (torch.where(seen, y[0, 0], fill) for y in (key, value))  # (T, S, D)
     weights = torch.softmax((query[0, 0, :, None] * keys).sum(-1) / math.sqrt(8), dim=-1)  # (T, S)
@@ -1257,7 +1267,7 @@ record.check("at once is the same as one by one: no position waits for another",
 
 # %% name="ledger-distance" tags=["ledger"]
 def document_version(distance):
-    """001 §2.1, 003 §4.4, 004 §2.1.1: distance is no obstacle. The weight on the one fitting key, so many places back."""
+    """001 §2.1, 003 §4.4, 004 §2.1.1: distance is no obstacle. The weight on one fitting key far back."""
     keys = torch.zeros(1, 1, 1000, 8)
     keys[0, 0, 999 - distance] = 4.0
     return attention(torch.ones(1, 1, 1, 8), keys, keys)[1][0, 0, 0, 999 - distance]
@@ -1276,7 +1286,7 @@ for distance in (1, 10, 900):
 
 # %% name="ledger-length" tags=["ledger"]
 def document_version(length):
-    """001 §2.1: so long sequences suit it better. If length cost nothing extra, cost would be so much for each token."""
+    """001 §2.1: long sequences suit it. If length cost nothing extra, each token would cost the same."""
     return length * 4 * 64
 
 
@@ -1317,7 +1327,8 @@ record.check("causal: they do not", not torch.allclose(correct_version(turned), 
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises
 #
-# [Exercises for this section](../../exercises/02_core_concepts/02_attention.ipynb), about 60 minutes, five questions:
+# [Exercises for this section](../../exercises/02_core_concepts/02_attention.ipynb), about 60 minutes, five
+# questions:
 #
 # 1. scores and softmax: the three lines from memory, and the axis of the softmax;
 # 2. masks: causal, padding, and the row that sees nothing;

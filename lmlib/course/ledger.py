@@ -7,7 +7,7 @@ test. Both are kept honest by tests; the report counts them, and each section sh
 import html
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def show(notebook: str, root: Path = ROOT) -> None:
     display({"text/html": _as_html(table), "text/plain": _as_text(table)}, raw=True)
 
 
-def _as_html(table: list[tuple[str, ...]]) -> str:
+def _as_html(table: Sequence[tuple[str, ...]]) -> str:
     head = "".join(f'<th style="text-align:left">{name}</th>' for name in COLUMNS)
     body = ""
     for row in table:
@@ -138,7 +138,7 @@ def _as_html(table: list[tuple[str, ...]]) -> str:
     return f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
 
 
-def _as_text(table: list[tuple[str, ...]]) -> str:
+def _as_text(table: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"{where}: {says} — {verdict}: {shows} [{cell}]" for where, says, shows, verdict, cell in table)
 
 

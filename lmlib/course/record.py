@@ -22,6 +22,12 @@ def metric(name: str, value: float, unit: str = "") -> None:
     _append({"kind": "metric", "name": name, "value": float(value), "unit": unit})
 
 
+def points(question: str, score: float, maximum: float, mistakes: list[str], text: str) -> None:
+    """Record the points of one question, the known mistakes by name, and what the student read."""
+    row = {"kind": "points", "name": question, "score": score, "max": maximum}
+    _append({**row, "mistakes": mistakes, "text": text})
+
+
 def _append(row: dict) -> None:
     path = os.environ.get(RECORD_VARIABLE)
     if path:

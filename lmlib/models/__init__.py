@@ -12,10 +12,20 @@ if TYPE_CHECKING:
 
 # model_type in config.json → module and class
 FAMILIES = {
+    "albert": ("albert", "Albert"),
+    "bart": ("bart", "Bart"),
     "bert": ("bert", "Bert"),
     "gpt2": ("gpt2", "Gpt2"),
+    "gpt3": ("gpt3", "Gpt3"),
+    "gpt_neo": ("gpt_neo", "GptNeo"),
+    "llama": ("llama", "Llama"),
     "openai-gpt": ("gpt", "Gpt"),
+    "qwen2": ("qwen", "Qwen2"),
+    "qwen3": ("qwen", "Qwen3"),
     "recurrent": ("recurrent", "RecurrentLM"),
+    "roberta": ("roberta", "Roberta"),
+    "t5": ("t5", "T5"),
+    "transformer": ("transformer", "Transformer"),
 }
 
 

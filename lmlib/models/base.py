@@ -32,6 +32,8 @@ class Output:
     pooled: Tensor | None = None  # (B, C)
     pair_logits: Tensor | None = None  # (B, 2): next sentence, or sentence order
     encoder_output: Tensor | None = None  # (B, S, C) of an encoder-decoder
+    encoder_hidden_states: list[Tensor] | None = None  # n_layers + 1 of (B, S, C)
+    encoder_attentions: list[Tensor] | None = None  # n_layers of (B, H, S, S)
     cache: KeyValueCache | None = None
     memory: list[Tensor] | None = None  # what stays of earlier calls: XLNet's hidden states, a recurrent state
 
@@ -137,9 +139,15 @@ class PretrainedModel(nn.Module):
                 raise ValueError(f"{type(config).__name__} has no field {name!r}")
             setattr(config, name, value)
         head = new_head or cls._head_of(values, folder)
-        model = cls(config, head)
-        model.load_stored(hub.read_weights(folder), skip_head=new_head is not None, source=str(folder))
+        stored = hub.read_weights(folder)
+        model = cls.for_weights(config, head, stored, head_is_new=new_head is not None)
+        model.load_stored(stored, skip_head=new_head is not None, source=str(folder))
         return model.eval()
+
+    @classmethod
+    def for_weights(cls, config: Any, head: str | None, stored: dict[str, Tensor], head_is_new: bool) -> Self:
+        """The model that these weights will fill; a family with optional parts looks here which are stored."""
+        return cls(config, head)
 
     @classmethod
     def _head_of(cls, values: dict[str, Any], folder: Path) -> str | None:
@@ -169,7 +177,10 @@ class PretrainedModel(nn.Module):
                 problems.append(f"missing: {', '.join(missing)}")
                 continue
             problems += self._copy(own[ours], where, [stored[name] for name in theirs], ours)
+        heads_own = self.head_names() if skip_head else {}
         for theirs_tied, ours in self.tied_names().items():
+            if ours in heads_own:
+                continue  # a copy of what the new head replaces
             for name in {theirs_tied, prefix + theirs_tied} & stored.keys():
                 used.add(name)
                 problems += self._compare_tied(name, stored[name], ours, own[ours])
@@ -181,11 +192,15 @@ class PretrainedModel(nn.Module):
     @staticmethod
     @torch.no_grad()
     def _copy(parameter: Tensor, where: Stored, tensors: list[Tensor], ours: str) -> list[str]:
-        value = tensors[0].T if isinstance(where, Turned) else torch.cat(tensors)
-        if value.shape != parameter.shape:
-            stored = " + ".join(str(tuple(t.shape)) for t in tensors)
-            return [f"misshapen: {ours} is {tuple(parameter.shape)}, stored {stored} as {where}"]
-        parameter.copy_(value)
+        shape = tuple(parameter.shape)
+        if isinstance(where, Joined):
+            needed = [(size, *shape[1:]) for size in where.sizes]
+        else:
+            needed = [shape[::-1] if isinstance(where, Turned) else shape]
+        if [tuple(t.shape) for t in tensors] != needed:
+            found = " + ".join(str(tuple(t.shape)) for t in tensors)
+            return [f"misshapen: {ours} needs {' + '.join(map(str, needed))}, stored {found} as {where}"]
+        parameter.copy_(tensors[0].T if isinstance(where, Turned) else torch.cat(tensors))
         return []
 
     @staticmethod
@@ -211,6 +226,12 @@ class PretrainedModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors so that the peer library, and `from_pretrained`, read them back."""
+        architecture = next(name for name, head in self.HEADS.items() if head == self.head)
+        values = self.config.to_peer() | {"architectures": [architecture]}
+        hub.write_model(Path(folder), json.dumps(values, indent=2), self.stored_tensors())
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """All weights under the names, and in the layout, of a checkpoint."""
         stored: dict[str, Tensor] = {}
         own = dict(self.named_parameters())
         for ours, where in self._all_names(self.PREFIX if self.head else "").items():
@@ -221,9 +242,7 @@ class PretrainedModel(nn.Module):
                 stored[where.name] = tensor.T
             else:
                 stored[where] = tensor
-        architecture = next(name for name, head in self.HEADS.items() if head == self.head)
-        values = self.config.to_peer() | {"architectures": [architecture]}
-        hub.write_model(Path(folder), json.dumps(values, indent=2), stored)
+        return stored
 
 
 def _with_prefix(where: Stored, prefix: str) -> Stored:
@@ -280,3 +299,16 @@ def check_labels(labels: Tensor, shape: torch.Size, n_classes: int) -> None:
             f"labels must lie in 0..{n_classes - 1}, or be {IGNORED_LABEL} to be left out; "
             f"got {int(real.min())}..{int(real.max())}"
         )
+
+
+def check_index(name: str, index: Tensor, shape: tuple[int, int], size: int) -> None:
+    """Raise ValueError unless `index` (positions or segments) is (B, T), or one row for all, of integers below size."""
+    n_rows, length = shape
+    shapes = ((n_rows, length), (1, length), (length,))
+    if index.dtype not in (torch.int64, torch.int32) or tuple(index.shape) not in shapes:
+        raise ValueError(f"{name} must be integers ({n_rows}, {length}); got {index.dtype} {tuple(index.shape)}")
+    if index.is_cuda or torch.compiler.is_compiling():
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= size:
+        raise ValueError(f"{name} must lie in 0..{size - 1}; got {low}..{high}")

@@ -5,24 +5,24 @@ a pooler reads the first token.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmlib.attention import padding_mask
-from lmlib.layers import activation_named
 from lmlib.models.base import (
-    IGNORED_LABEL,
     Config,
     Output,
     PretrainedModel,
     Stored,
+    check_attention_mask,
     check_ids,
+    check_index,
     joined,
     linear,
 )
+from lmlib.models.heads import MaskedHead, class_loss, span_loss, token_loss
 from lmlib.transformer import Shape, Stack
 
 
@@ -59,11 +59,14 @@ class BertConfig(Config):
     initializer_std: float = 0.02
     pad_token_id: int = 0
     n_labels: int = 2
+    label_names: list[str] | None = None
 
     @classmethod
-    def from_peer(cls, values: dict[str, Any]) -> "BertConfig":
+    def from_peer(cls, values: dict[str, Any]) -> Self:
         config = super().from_peer(values)
-        config.n_labels = len(values.get("id2label") or {}) or values.get("num_labels", 2)
+        names = values.get("id2label") or {}
+        config.label_names = [names[i] for i in sorted(names, key=int)] or None
+        config.n_labels = len(names) or values.get("num_labels", 2)
         return config
 
     @classmethod
@@ -74,8 +77,13 @@ class BertConfig(Config):
 
     def to_peer(self) -> dict[str, Any]:
         values = super().to_peer()
-        n_labels = values.pop("n_labels")
-        return values | {"id2label": {str(i): f"LABEL_{i}" for i in range(n_labels)}}
+        n_labels, names = values.pop("n_labels"), values.pop("label_names")
+        if names is None or len(names) != n_labels:
+            names = [f"LABEL_{i}" for i in range(n_labels)]
+        return values | {
+            "id2label": {str(i): name for i, name in enumerate(names)},
+            "label2id": {name: i for i, name in enumerate(names)},
+        }
 
     def shape(self) -> Shape:
         """The stack of blocks."""
@@ -94,40 +102,34 @@ class BertConfig(Config):
 class BertEmbeddings(nn.Module):
     """Word + position + segment, normalised: (B, T) ids → (B, T, C)."""
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: BertConfig, width: int | None = None):
         super().__init__()
-        self.word = nn.Embedding(config.vocab_size, config.d_model)
-        self.position = nn.Embedding(config.max_positions, config.d_model)
-        self.segment = nn.Embedding(config.n_segments, config.d_model)
-        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+        width = config.d_model if width is None else width
+        self.word = nn.Embedding(config.vocab_size, width)
+        self.position = nn.Embedding(config.max_positions, width)
+        self.segment = nn.Embedding(config.n_segments, width)
+        self.norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None) -> Tensor:
+        return self.dropout(self.norm(self.sum(input_ids, token_type_ids, position_ids)))
+
+    def sum(self, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None) -> Tensor:
+        """The three embeddings added, before the norm: (B, T, C)."""
+        n_rows, length = input_ids.shape
         if position_ids is None:
-            position_ids = torch.arange(input_ids.size(1), device=input_ids.device)
+            position_ids = torch.arange(length, device=input_ids.device)
+        else:
+            check_index("position_ids", position_ids, (n_rows, length), self.position.num_embeddings)
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
-        x = self.word(input_ids) + self.segment(token_type_ids) + self.position(position_ids)  # (B, T, C)
-        return self.dropout(self.norm(x))
-
-
-class MaskedHead(nn.Module):
-    """Scores over the vocabulary: dense, activation, norm, then the word embedding as output matrix."""
-
-    def __init__(self, config: BertConfig, word: nn.Embedding):
-        super().__init__()
-        self.dense = nn.Linear(config.d_model, config.d_model)
-        self.activation = activation_named(config.activation)
-        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.weight = word.weight  # tied
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(self.norm(self.activation(self.dense(x))), self.weight, self.bias)  # (B, T, V)
+        else:
+            check_index("token_type_ids", token_type_ids, (n_rows, length), self.segment.num_embeddings)
+        return self.word(input_ids) + self.segment(token_type_ids) + self.position(position_ids)
 
 
 class Bert(PretrainedModel):
-    """BERT with one of its heads: "pretraining", "masked_lm", "classification", "tagging", "span", or none."""
+    """BERT with a head: "pretraining", "masked_lm", "next_sentence", "classification", "tagging", "span", or none."""
 
     config: BertConfig
     config_class = BertConfig
@@ -135,28 +137,69 @@ class Bert(PretrainedModel):
         "BertModel": None,
         "BertForPreTraining": "pretraining",
         "BertForMaskedLM": "masked_lm",
+        "BertForNextSentencePrediction": "next_sentence",
         "BertForSequenceClassification": "classification",
         "BertForTokenClassification": "tagging",
         "BertForQuestionAnswering": "span",
     }
     PREFIX = "bert."
     DERIVED = (r"position_ids$",)
+    POOLED: ClassVar[tuple[str | None, ...]] = (None, "pretraining", "next_sentence", "classification")
+    PAIR_HEAD: ClassVar[str] = "cls.seq_relationship"
 
-    def __init__(self, config: BertConfig, head: str | None = None):
+    def __init__(self, config: BertConfig, head: str | None = None, pooler: bool | None = None):
         super().__init__(config, head)
-        self.embeddings = BertEmbeddings(config)
-        self.encoder = Stack(config.shape())
-        self.has_pooler = head in (None, "pretraining", "classification")
-        if self.has_pooler:
-            self.pooler = nn.Linear(config.d_model, config.d_model)
+        self.embeddings = self.make_embeddings()
+        self.encoder = self.make_encoder()
+        has_pooler = head in self.POOLED if pooler is None else pooler
+        self.pooler = nn.Linear(config.d_model, config.d_model) if has_pooler else None
+        self.pooler_is_new = False
+        self.dropout = nn.Dropout(config.dropout)  # before the layers of the head
+        self.make_head()
+        self.apply(self._initialise)
+
+    @classmethod
+    def for_weights(cls, config: Any, head: str | None, stored: dict[str, Tensor], head_is_new: bool) -> Self:
+        """Take the pooler, and the second head of the pre-training, as they are stored: hub files vary in both."""
+        stored_pooler = any("pooler." in name for name in stored)
+        stored_pair_head = any(name.startswith(cls.PAIR_HEAD) for name in stored)
+        if head == "masked_lm" and stored_pair_head and not head_is_new:
+            head = "pretraining"
+        needed = head in cls.POOLED and head is not None
+        model = cls(config, head, stored_pooler or needed)
+        model.pooler_is_new = head_is_new and not stored_pooler
+        return model
+
+    def load_stored(self, stored: dict[str, Tensor], skip_head: bool = False, source: str = "the checkpoint") -> None:
+        # the first checkpoints call a norm's weight and bias gamma and beta
+        old = {"gamma": "weight", "beta": "bias"}
+        parts = ((name.rpartition("."), tensor) for name, tensor in stored.items())
+        renamed = {f"{start}{dot}{old.get(last, last)}": tensor for (start, dot, last), tensor in parts}
+        super().load_stored(renamed, skip_head, source)
+        self.pooler_is_new = False  # from now on it is a part of the backbone and is saved as such
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence in tokens."""
+        return self.config.max_positions
+
+    def make_embeddings(self) -> BertEmbeddings:
+        """What turns ids into vectors; a family that adds to it says so here."""
+        return BertEmbeddings(self.config)
+
+    def make_encoder(self) -> Stack:
+        """The blocks; a family that shares them says so here."""
+        return Stack(self.config.shape())
+
+    def make_head(self) -> None:
+        """The layers of the head."""
+        config, head = self.config, self.head
         if head in ("pretraining", "masked_lm"):
-            self.masked_head = MaskedHead(config, self.embeddings.word)
-        if head == "pretraining":
+            self.masked_head = MaskedHead(config.d_model, config.activation, config.norm_eps, self.embeddings.word)
+        if head in ("pretraining", "next_sentence"):
             self.pair_head = nn.Linear(config.d_model, 2)
         if head in ("classification", "tagging", "span"):
             self.label_head = nn.Linear(config.d_model, 2 if head == "span" else config.n_labels)
-        self.dropout = nn.Dropout(config.dropout)
-        self.apply(self._initialise)
 
     def _initialise(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -171,69 +214,90 @@ class Bert(PretrainedModel):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         labels: Tensor | None = None,
-        next_sentence_label: Tensor | None = None,
+        pair_labels: Tensor | None = None,
         inspect: bool = False,
     ) -> Output:
         """input_ids (B, T), attention_mask (B, T) with 1 at real tokens → `Output`.
 
         labels: (B, T) tokens or tags, with -100 where there is none; (B,) classes; for "span" (B, 2) first and last
-        position. `inspect` also returns hidden_states and attentions.
+        position. pair_labels (B,): 1 when the second sentence does not follow (ALBERT: when the two are swapped).
+        `inspect` also returns hidden_states and attentions.
         """
-        check_ids(input_ids, self.config.vocab_size, self.config.max_positions)
-        x = self.embeddings(input_ids, token_type_ids, position_ids)
+        check_ids(input_ids, self.config.vocab_size, self.max_length)
+        if attention_mask is not None:
+            check_attention_mask(attention_mask, *input_ids.shape)
+        out = self.encode(self.embeddings(input_ids, token_type_ids, position_ids), attention_mask, inspect)
+        self.apply_head(out)
+        self.add_loss(out, labels, pair_labels)
+        return out
+
+    def encode(self, x: Tensor, attention_mask: Tensor | None, inspect: bool) -> Output:
+        """Embeddings (B, T, C) through the blocks and the pooler."""
         mask = None if attention_mask is None else padding_mask(attention_mask)
         trace = self.encoder(x, mask, collect=inspect)
         out = Output(trace.output)
         if inspect:
             out.hidden_states, out.attentions = trace.hidden_states, trace.attentions
-        if self.has_pooler:
+        if self.pooler is not None:
             out.pooled = torch.tanh(self.pooler(trace.output[:, 0]))  # (B, C)
-        self._apply_head(out)
-        if labels is not None:
-            out.loss = self._loss(out, labels, next_sentence_label)
         return out
 
-    def _apply_head(self, out: Output) -> None:
+    def apply_head(self, out: Output) -> None:
+        """Set the logits."""
         if self.head in ("pretraining", "masked_lm"):
             out.logits = self.masked_head(out.last_hidden_state)  # (B, T, V)
         elif self.head == "classification":
             out.logits = self.label_head(self.dropout(out.pooled))  # (B, n_labels)
         elif self.head in ("tagging", "span"):
             out.logits = self.label_head(self.dropout(out.last_hidden_state))  # (B, T, n_labels or 2)
-        if self.head == "pretraining":
+        if self.head in ("pretraining", "next_sentence"):
             out.pair_logits = self.pair_head(out.pooled)  # (B, 2)
 
-    def _loss(self, out: Output, labels: Tensor, next_sentence_label: Tensor | None) -> Tensor:
-        if out.logits is None:
-            raise ValueError("labels were given to a BERT without a head; build it with head= or new_head=")
-        if self.head == "span":
-            return F.cross_entropy(out.logits.transpose(1, 2).flatten(0, 1), labels.flatten())
-        loss = F.cross_entropy(out.logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED_LABEL)
-        if next_sentence_label is not None and out.pair_logits is not None:
-            loss = loss + F.cross_entropy(out.pair_logits, next_sentence_label)
-        return loss
+    def add_loss(self, out: Output, labels: Tensor | None, pair_labels: Tensor | None) -> None:
+        """Set the loss: the sum over the kinds of labels that were given."""
+        for name, given, logits in (("labels", labels, out.logits), ("pair_labels", pair_labels, out.pair_logits)):
+            if given is not None and logits is None:
+                raise ValueError(f"{name} were given to a {type(self).__name__} whose head={self.head!r} has none")
+        losses = []
+        if labels is not None and out.logits is not None:
+            loss = {"classification": class_loss, "span": span_loss}.get(self.head or "", token_loss)
+            losses.append(loss(out.logits, labels))
+        if pair_labels is not None and out.pair_logits is not None:
+            losses.append(class_loss(out.pair_logits, pair_labels))
+        if losses:
+            out.loss = torch.stack(losses).sum()
 
     def stored_names(self) -> dict[str, Stored]:
-        names = {
+        names = self.embedding_names()
+        for i in range(self.config.n_layers):
+            names |= encoder_layer_names(f"encoder.blocks.{i}", f"encoder.layer.{i}", self.config.d_model)
+        if self.pooler is not None and not self.pooler_is_new:
+            names |= self.pooler_names()
+        return names
+
+    @staticmethod
+    def pooler_names() -> dict[str, Stored]:
+        """The dense layer on the first token."""
+        return linear("pooler", "pooler.dense")
+
+    @staticmethod
+    def embedding_names() -> dict[str, Stored]:
+        """The weights of the three embeddings and their norm."""
+        return {
             "embeddings.word.weight": "embeddings.word_embeddings.weight",
             "embeddings.position.weight": "embeddings.position_embeddings.weight",
             "embeddings.segment.weight": "embeddings.token_type_embeddings.weight",
             **linear("embeddings.norm", "embeddings.LayerNorm"),
         }
-        for i in range(self.config.n_layers):
-            names |= encoder_layer_names(f"encoder.blocks.{i}", f"encoder.layer.{i}", self.config.d_model)
-        if self.has_pooler:
-            names |= linear("pooler", "pooler.dense")
-        return names
 
     def head_names(self) -> dict[str, Stored]:
-        names: dict[str, Stored] = {}
+        names: dict[str, Stored] = self.pooler_names() if self.pooler is not None and self.pooler_is_new else {}
         if self.head in ("pretraining", "masked_lm"):
             names |= linear("masked_head.dense", "cls.predictions.transform.dense")
             names |= linear("masked_head.norm", "cls.predictions.transform.LayerNorm")
             names["masked_head.bias"] = "cls.predictions.bias"
-        if self.head == "pretraining":
-            names |= linear("pair_head", "cls.seq_relationship")
+        if self.head in ("pretraining", "next_sentence"):
+            names |= linear("pair_head", self.PAIR_HEAD)
         if self.head in ("classification", "tagging", "span"):
             names |= linear("label_head", "qa_outputs" if self.head == "span" else "classifier")
         return names

@@ -1,0 +1,119 @@
+"""A folder of notebooks graded, trusting them: each runs as `lmbook check` runs it; a table, CSV or JSON comes out.
+
+A notebook that cannot be graded has a row with 0 points and the reason, and does not end the batch.
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmlib.course import book
+from lmlib.course.checking import Result, check_notebook
+from lmlib.course.errors import CourseError
+from lmlib.course.notebooks import write_atomically
+
+SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass
+class Grade:
+    """The row of one notebook; `status` is 'graded', or why it could not be."""
+
+    student: str
+    assignment: str
+    score: float
+    maximum: float
+    status: str = "graded"
+    questions: dict[str, float] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+
+
+def submissions(folder: Path) -> list[tuple[str, Path]]:
+    """Student and notebook, for FOLDER/STUDENT/**/NAME.ipynb (nbgrader's submitted/ too), or FOLDER/STUDENT.ipynb.
+
+    Raises CourseError when the folder does not exist or holds no notebook.
+    """
+    if not folder.is_dir():
+        raise CourseError(f"{folder}: there is no such folder; give the folder that holds one folder for each student")
+    found = []
+    for path in sorted(folder.rglob("*.ipynb")):
+        inside = path.relative_to(folder).parts
+        if not any(part.startswith(".") for part in inside):
+            found.append((inside[0] if len(inside) > 1 else path.stem, path))
+    if not found:
+        raise CourseError(f"{folder}: there is no .ipynb file in it")
+    return found
+
+
+def grade(folder: Path, timeout: float, base: Path | None = None) -> list[Grade]:
+    """Grade each notebook of a folder."""
+    return [_grade(student, path, timeout, base) for student, path in submissions(folder)]
+
+
+def _grade(student: str, path: Path, timeout: float, base: Path | None) -> Grade:
+    try:
+        result = check_notebook(path, timeout, base)
+    except CourseError as error:
+        return Grade(student, path.stem, 0.0, 0.0, status=str(error))
+    return Grade(
+        student,
+        result.assignment,
+        result.score,
+        result.maximum,
+        status="; ".join(["graded", *_remarks(result)]),
+        questions={question.question: question.score for question in result.questions},
+        mistakes=[f"{q.question}: {mistake}" for q in result.questions for mistake in q.mistakes],
+    )
+
+
+def _remarks(result: Result) -> list[str]:
+    return [remark for question in result.questions for remark in question.remarks] + result.remarks
+
+
+def grade_all(folder: Path, out: Path | None, timeout: float) -> None:
+    """Grade a folder, print the table, and write `out` (.csv or .json) when it is given.
+
+    Raises CourseError for another ending, before anything is run.
+    """
+    if out and out.suffix not in (".csv", ".json"):
+        raise CourseError(f"{out}: write to a file that ends in .csv or .json")
+    base = book.root()
+    grades = []
+    for student, path in submissions(folder):
+        grades.append(_grade(student, path, timeout, base))
+        print(line(grades[-1]), flush=True)
+    if out:
+        write_atomically(out, as_csv(grades) if out.suffix == ".csv" else as_json(grades))
+        print(f"written to {out}")
+
+
+def line(row: Grade) -> str:
+    """One row for the terminal."""
+    mistakes = f"  [{', '.join(row.mistakes)}]" if row.mistakes else ""
+    status = "" if row.status == "graded" else f"  {row.status.removeprefix('graded; ')}"
+    return f"{row.student:<20} {row.assignment:<36} {row.score:>5g} of {row.maximum:<5g}{mistakes}{status}"
+
+
+def as_json(grades: list[Grade]) -> str:
+    """The rows as JSON."""
+    return json.dumps([vars(row) for row in grades], ensure_ascii=False, indent=1) + "\n"
+
+
+def as_csv(grades: list[Grade]) -> str:
+    """The rows as CSV, with nbgrader's names where it has the same column, and one column for each question."""
+    names = list(dict.fromkeys(name for row in grades for name in row.questions))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["assignment", "student_id", "score", "max_score", "status", "mistakes", *names])
+    for row in grades:
+        cells: list[Any] = [row.assignment, row.student, row.score, row.maximum, row.status, "; ".join(row.mistakes)]
+        writer.writerow([_harmless(cell) for cell in cells + [row.questions.get(name, "") for name in names]])
+    return text.getvalue()
+
+
+def _harmless(cell: Any) -> Any:
+    """A text that a spreadsheet does not take for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(SPREADSHEET_FORMULA) else cell
