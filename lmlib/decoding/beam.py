@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lmlib.decoding.session import Prompts, Session, checked_prompts
-from lmlib.decoding.stopping import Continuation, Stop
+from lmlib.decoding.stopping import Continuation, Ending, Stop
 
 
 @dataclass
@@ -84,7 +84,7 @@ def beam_search(
     while search.is_open:
         search.step()
     return [
-        _continuation(search.done, prompt, place, search.stop_ids, max_new_tokens, stop)
+        _continuation(search.done, prompt, place, search.ending)
         for prompt in range(len(rows))
         for place in range(n)
         if search.done.scores[prompt, place].isfinite()  # a tiny vocabulary may not give n different ones
@@ -106,7 +106,7 @@ class BeamSearch:
     ):
         self.n_beams, self.max_new_tokens = n_beams, max_new_tokens
         self.length_penalty, self.early_stopping = length_penalty, early_stopping
-        self.stop, self.stop_ids = stop, stop.token_ids(model)
+        self.ending = stop.after(model, max_new_tokens)
         self.session = Session.start(model, rows, max_new_tokens)
         self.session.repeat(n_beams)
         device = self.session.scores.device
@@ -138,7 +138,7 @@ class BeamSearch:
         log_probs = self.session.scores.log_softmax(-1).unflatten(0, (-1, self.n_beams))  # (B, K, V)
         if log_probs.isnan().any():
             raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
-        n_candidates = min(max(2, 1 + len(self.stop_ids)) * self.n_beams, log_probs[0].numel())
+        n_candidates = min(max(2, 1 + len(self.ending.token_ids)) * self.n_beams, log_probs[0].numel())
         totals = (log_probs + self.open.scores[..., None]).flatten(1)  # (B, K·V)
         scores, places = totals.topk(n_candidates)
         parents, tokens = places // log_probs.size(-1), places % log_probs.size(-1)
@@ -154,10 +154,10 @@ class BeamSearch:
         if self.length == self.max_new_tokens:
             return torch.ones_like(candidates.scores, dtype=torch.bool)
         newest = candidates.tokens[:, :, self.length - 1]
-        ended = torch.isin(newest, torch.tensor(sorted(self.stop_ids), dtype=torch.long, device=newest.device))
-        if self.stop.strings:
+        ended = torch.isin(newest, torch.tensor(sorted(self.ending.token_ids), dtype=torch.long, device=newest.device))
+        if self.ending.stop.strings:
             texts = candidates.tokens[:, :, : self.length].flatten(0, 1).tolist()
-            found = [self.stop.first_string(tokens) is not None for tokens in texts]
+            found = [self.ending.stop.first_string(tokens) is not None for tokens in texts]
             ended |= torch.tensor(found, device=newest.device).view_as(ended)
         return ended
 
@@ -180,15 +180,10 @@ class BeamSearch:
         return best > self.done.scores.amin(1, keepdim=True)
 
 
-def _continuation(
-    done: Beams, prompt: int, place: int, stop_ids: frozenset[int], most: int, stop: Stop
-) -> Continuation:
+def _continuation(done: Beams, prompt: int, place: int, ending: Ending) -> Continuation:
     length = int(done.lengths[prompt, place])
     tokens = done.tokens[prompt, place, :length].tolist()
     log_probs = done.log_probs[prompt, place, :length].tolist()
     written = Continuation(prompt, tokens, log_probs, float(done.scores[prompt, place]))
-    if tokens[-1] in stop_ids:
-        written.end("token", stop)
-    else:
-        written.end("string" if stop.first_string(tokens) is not None else "length", stop)
+    written.end(ending.why(tokens), ending.stop)
     return written

@@ -92,9 +92,8 @@ class Run:
         if not 0 < penalty < math.inf:
             raise ValueError(f"penalty must be above 0, and 1 for none; got {penalty}")
         rows = checked_prompts(model, prompts, max_new_tokens)
-        self.stop, self.stop_ids = stop, stop.token_ids(model)
+        self.ending = stop.after(model, max_new_tokens)
         self.sampling, self.penalty, self.constraint = sampling, penalty, constraint
-        self.max_new_tokens = max_new_tokens
         self.session = Session.start(model, rows, max_new_tokens)
         self.session.repeat(n)
         self.continuations = [Continuation(i) for i in range(len(rows)) for _ in range(n)]
@@ -132,29 +131,16 @@ class Run:
         return [token if row in was_open else None for row, token in enumerate(tokens)]
 
     def _add(self, row: int, token: int, log_prob: float) -> None:
-        if math.isnan(log_prob):
-            raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
         written = self.continuations[row]
-        written.tokens.append(token)
-        written.log_probs.append(log_prob)
-        written.score += log_prob
-        ended = self._why_ended(row, token)
-        if ended:
-            written.end(ended, self.stop)
+        written.add(token, log_prob)
+        why = self.ending.why(written.tokens)
+        if self.constraint is not None and why != "token":
+            state = self.states[row] = self.constraint.advance(self.states[row], token)
+            if self.constraint.complete(state) and not (self.ending.token_ids and self.constraint.allowed(state)):
+                why = "constraint"
+        if why is not None:
+            written.end(why, self.ending.stop)
             self.open.discard(row)
-
-    def _why_ended(self, row: int, token: int) -> str | None:
-        written = self.continuations[row]
-        if token in self.stop_ids:
-            return "token"
-        if self.constraint is not None:
-            self.states[row] = self.constraint.advance(self.states[row], token)
-            state = self.states[row]
-            if self.constraint.complete(state) and not (self.stop_ids and self.constraint.allowed(state)):
-                return "constraint"
-        if self.stop.first_string(written.tokens) is not None:
-            return "string"
-        return "length" if len(written.tokens) == self.max_new_tokens else None
 
     def _shaped(self, scores: Tensor) -> Tensor:
         """The scores after the repetition penalty and the constraint."""
@@ -173,7 +159,7 @@ class Run:
         if state not in self.masks:
             ids = list(self.constraint.allowed(state))
             if self.constraint.complete(state):
-                ids += self.stop_ids
+                ids += self.ending.token_ids
             if not ids:
                 raise ValueError(
                     f"no token of the vocabulary goes on from what is written, {self.continuations[row].tokens}, "

@@ -1,5 +1,6 @@
 """When a continuation ends, and what it is when it has ended."""
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,8 +28,11 @@ class Stop:
         if self.strings and self.decode is None:
             raise ValueError("stop strings are looked for in text: give decode=, which makes text of a list of ids")
 
-    def token_ids(self, model: Any) -> frozenset[int]:
-        """The ids that end a continuation of this model. Raises ValueError for ids outside its vocabulary."""
+    def after(self, model: Any, max_new_tokens: int) -> "Ending":
+        """The rule for this model and length. Raises ValueError for stop tokens outside its vocabulary."""
+        return Ending(self, self._token_ids(model), max_new_tokens)
+
+    def _token_ids(self, model: Any) -> frozenset[int]:
         ids = self.tokens
         if ids is None:
             eos = getattr(model.config, "eos_token_id", None)
@@ -48,6 +52,23 @@ class Stop:
         return min((place for place in places if place >= 0), default=None)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Stop and the maximum length, worked out for one model."""
+
+    stop: Stop
+    token_ids: frozenset[int]
+    max_new_tokens: int
+
+    def why(self, tokens: list[int]) -> str | None:
+        """What ends these tokens: "token", "string" or "length"; None if they go on."""
+        if tokens[-1] in self.token_ids:
+            return "token"
+        if self.stop.first_string(tokens) is not None:
+            return "string"
+        return "length" if len(tokens) >= self.max_new_tokens else None
+
+
 @dataclass
 class Continuation:
     """What a model wrote after one prompt."""
@@ -59,8 +80,18 @@ class Continuation:
     stopped_by: str | None = None  # "token", "string", "length" or "constraint"
     text: str | None = None  # with Stop(decode=): without the stop token, and cut before the stop string
 
-    def end(self, stopped_by: str, stop: Stop) -> None:
-        """Mark as ended, and make its text if `stop` knows how."""
+    def add(self, token: int, log_prob: float) -> None:
+        """Write one token. Raises ValueError when the model gave no number for it."""
+        if math.isnan(log_prob):
+            raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
+        self.tokens.append(token)
+        self.log_probs.append(log_prob)
+        self.score += log_prob
+
+    def end(self, stopped_by: str | None, stop: Stop) -> None:
+        """Mark as ended by this, if it is not None, and make the text if `stop` knows how."""
+        if stopped_by is None:
+            return
         self.stopped_by = stopped_by
         if stop.decode is not None:
             self.text = stop.decode(self.tokens[:-1] if stopped_by == "token" else self.tokens)
