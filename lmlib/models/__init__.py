@@ -18,6 +18,7 @@ FAMILIES = {
     "openai-gpt": ("gpt", "Gpt"),
     "recurrent": ("recurrent", "RecurrentLM"),
     "roberta": ("roberta", "Roberta"),
+    "xlnet": ("xlnet", "Xlnet"),
 }
 
 
