@@ -103,6 +103,20 @@ def run_all(page: Any, address: str | None, notebook: Path, seconds: float) -> d
     return json.loads(notebook.read_text("utf-8"))
 
 
+def show(page: Any, cell_id: str) -> None:
+    """Scroll to a cell of the open notebook and wait until it is drawn (cells out of sight are not)."""
+    page.evaluate(
+        """async (id) => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            const place = notebook.widgets.findIndex((cell) => cell.model.id === id);
+            notebook.activeCellIndex = place;
+            await notebook.scrollToItem(place, 'center');
+        }""",
+        cell_id,
+    )
+    page.wait_for_timeout(1000)
+
+
 def errors(nb: dict[str, Any]) -> list[str]:
     """The errors that the cells of an executed notebook ended with, each with its cell."""
     return [

@@ -34,6 +34,7 @@ def test_the_section_runs_from_top_to_bottom_without_an_error(lab, tmp_path):
     notebook = work / "chapters" / SECTION
     with jupyterlab.browser_page() as page:
         nb = jupyterlab.run_all(page, address.format(path=f"chapters/{SECTION}"), notebook, seconds=240)
+        jupyterlab.show(page, "sharpness")
         page.screenshot(path=tmp_path / "section.png")
         heading = page.locator("h1").first.inner_text()
     assert jupyterlab.errors(nb) == []
@@ -51,7 +52,8 @@ def test_the_check_says_what_is_not_solved_and_what_is(lab, tmp_path):
         assert shown(nb, "scores-check").startswith("scores: 0 of")
         solve(page, "scores-answer", reference("scores-answer"))
         nb = jupyterlab.run_all(page, None, notebook, seconds=120)
-        page.get_by_text("scores: 4 of 4 points").first.scroll_into_view_if_needed()
+        jupyterlab.show(page, "scores-check")
+        assert page.get_by_text("scores: 4 of 4 points").first.is_visible()
         page.screenshot(path=tmp_path / "assignment.png")
     assert shown(nb, "scores-check").startswith("scores: 4 of 4 points")
 

@@ -22,6 +22,7 @@ from lmlib.course.errors import CourseError
 
 VARIANTS = ("mistake", "other", "equivalent")
 QUESTION_KEYS = ("points", "difficulty", "minutes", "section")
+IMPORT = "from lmlib.course.checks import check"  # in each check cell
 MISTAKES, OTHERS = 3, 2  # that a question has at least
 
 
@@ -195,6 +196,9 @@ def _validate(assignment: Assignment) -> None:
         for kind, least in (("mistake", MISTAKES), ("other", OTHERS)):
             if len(question.variants[kind]) < least:
                 wrong.append(f"{len(question.variants[kind])} cells %%{kind}, at least {least} are needed")
+        checks = [cell["source"] for cell in assignment.cells if cell["id"] == f"{question.name}-check"]
+        if any(IMPORT not in source for source in checks):
+            wrong.append(f"its check cell must have `{IMPORT}`, so that nobody gains by another `check`")
         if not missing and clear_solution(question.answer) == question.answer:
             wrong.append("no ### BEGIN SOLUTION and ### END SOLUTION in the answer")
         if wrong:

@@ -19,6 +19,7 @@ from lmlib.course.merge import is_answer, key
 from lmlib.course.submission import ADDED, SubmissionError
 
 CELL_TIMEOUT = 60.0  # seconds
+NOT_RUN = "was not run: Python had ended before it"
 
 
 @dataclass
@@ -144,7 +145,7 @@ def _failure(cell: dict[str, Any], timeout: float) -> str:
     """A sentence about a cell that did not run through; empty when it did."""
     kind = "an added cell" if cell["id"].startswith(ADDED) else f"the cell {cell['id']}"
     if "dead" in cell["message"].lower():
-        return f"{kind} was not run: Python had ended before it"
+        return f"{kind} {NOT_RUN}"
     if not cell["alive"]:
         return f"{kind} ended Python (a crash, `os._exit`, no memory left), or could not be interrupted"
     if "Timeout" in cell["message"]:

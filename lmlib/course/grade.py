@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmlib.course import book
-from lmlib.course.checking import Result, check_notebook
+from lmlib.course.checking import NOT_RUN, Result, check_notebook
 from lmlib.course.errors import CourseError
 from lmlib.course.notebooks import write_atomically
 
@@ -70,7 +70,9 @@ def _grade(student: str, path: Path, timeout: float, base: Path | None) -> Grade
 
 
 def _remarks(result: Result) -> list[str]:
-    return [remark for question in result.questions for remark in question.remarks] + result.remarks
+    """What is worth a place in the table; of cells after the one that ended Python it says nothing."""
+    remarks = [remark for question in result.questions for remark in question.remarks] + result.remarks
+    return [remark for remark in remarks if not remark.endswith(NOT_RUN)]
 
 
 def grade_all(folder: Path, out: Path | None, timeout: float) -> None:

@@ -232,6 +232,8 @@ def _tensor_findings(name: str, got: Any, expected: Tensor) -> list[str]:
         return [f"{name} has shape {tuple(got.shape)}; expected {tuple(expected.shape)}"]
     if got.dtype != expected.dtype:
         return [f"{name} is {_dtype(got)}; expected {_dtype(expected)}, as the inputs are"]
+    if got.layout != torch.strided:
+        return [f"{name} is a sparse tensor; expected a dense one: `.to_dense()` makes it one"]
     if got.requires_grad:
         return [f"{name} requires a gradient, and no input does; is a parameter or `requires_grad` left in it?"]
     if torch.isnan(got).any():

@@ -1,0 +1,347 @@
+"""What a check says to each kind of wrong answer, and how it reports under nbval and to a batch run."""
+
+import json
+import os
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from lmlib.course.assignment import read
+from lmlib.course.checks import CheckError, Points, PointsShortError, check, find, hint, judge
+from lmlib.course.release import make
+from lmlib.course.workbench import Workbench, compiled
+
+SOURCE = '''\
+# %% [markdown] name="title"
+# # 1.1 Test
+
+# %% name="imports"
+import torch
+
+# %% [markdown] name="double" question={"points": 3, "difficulty": 1, "minutes": 1, "section": "1.1"}
+# ## Double
+
+# %% name="double-answer"
+def double(x):
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+
+# %% name="double-check"
+from lmlib.course.checks import check
+
+check("t", "double", double)
+
+# %% [markdown] name="double-hint-1"
+# Two is the number.
+
+# %% [markdown] name="double-hint-2"
+# Multiply.
+
+# %% name="double-parts"
+import torch
+from lmlib.course.questions import FunctionQuestion, ValueQuestion
+
+double = FunctionQuestion("double", returns=("twice",), atol=1e-6, because="exact")
+
+@double.case(points=1)
+def small(draw):
+    """two numbers"""
+    return {"x": torch.tensor([1.0, 2.0])}
+
+@double.case(points=2)
+def random(draw):
+    """random numbers"""
+    return {"x": draw.normal(2, 5)}
+
+@double.invariant
+def same_sign(got, inputs):
+    """the sign must stay"""
+    return bool((got.sign() == inputs["x"].sign()).all())
+
+# %% name="double-mistake-triple"
+# %%mistake double
+# Three is too much.
+def double(x):
+    return 3 * x
+
+# %% name="double-mistake-square"
+# %%mistake double
+# That is the square.
+def double(x):
+    return x * x
+
+# %% name="double-mistake-fails"
+# %%mistake double
+# Lists are not needed.
+def double(x):
+    raise KeyError("x")
+
+# %% name="double-other-sum"
+# %%other double
+# a sum
+def double(x):
+    return x + x
+
+# %% name="double-other-torch"
+# %%other double
+# a function
+def double(x):
+    return torch.mul(x, 2)
+
+# %% [markdown] name="choose" question={"points": 2, "difficulty": 1, "minutes": 1, "section": "1.1"}
+# ## Choose
+
+# %% name="choose-answer"
+letter = ""
+size = None
+### BEGIN SOLUTION
+letter = "b"
+size = 8
+### END SOLUTION
+
+# %% name="choose-check"
+from lmlib.course.checks import check
+
+check("t", "choose", letter=letter, size=size)
+
+# %% name="choose-parts"
+choose = ValueQuestion()
+choose.choice("letter", "abc", points=1, title="the letter")
+choose.number("size", points=1, title="the size")
+
+# %% name="choose-mistake-a"
+# %%mistake choose
+# a is wrong.
+letter = "a"
+
+# %% name="choose-mistake-c"
+# %%mistake choose
+# c is wrong.
+letter = "c"
+
+# %% name="choose-mistake-root"
+# %%mistake choose
+# That is the root.
+size = 64
+
+# %% name="choose-other-upper"
+# %%other choose
+# upper case
+letter = "B"
+
+# %% name="choose-other-float"
+# %%other choose
+# a float
+size = 8.0
+'''
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("assignment") / "01_test"
+    folder.mkdir()
+    (folder / "t.py").write_text(SOURCE, "utf-8")
+    bench = Workbench(read(folder / "t.py"))
+    make(bench).write(folder)
+    return folder
+
+
+@pytest.fixture
+def beside(released, monkeypatch):
+    """Work in the folder of the released check, without a record."""
+    monkeypatch.chdir(released)
+    monkeypatch.delenv("LMBOOK_RECORD", raising=False)
+    return released
+
+
+def leave_nbval(monkeypatch):
+    """pytest sets this for the call of each test, after its fixtures."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+
+
+def verdict(function):
+    return judge(find("t"), "double", {"double": function})
+
+
+def in_place(x):
+    return x.mul_(2)
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (lambda x: None, "returns nothing (None); is there a `return`?"),
+        (lambda x: (2 * x).numpy(), "is a NumPy array; expected a torch tensor"),
+        (lambda x: (2 * x).tolist(), "is a list of"),
+        (lambda x: (2 * x).double(), "is float64; expected float32"),
+        (lambda x: (2 * x)[:1], "has shape (1,); expected (2,)"),
+        (lambda x: 2 * x * torch.nan, "has NaN in it"),
+        (lambda x: x / 0, "has infinite values in it"),
+        (lambda x: (2 * x).to("meta"), "is on meta; expected cpu"),
+        (lambda x: (2 * x).to_sparse(), "is a sparse tensor"),
+        (lambda x: torch.nn.Parameter(2 * x), "requires a gradient"),
+        (lambda x: -2 * x, "the sign must stay"),
+        (
+            lambda x: 2 * x + 0.5,
+            "has other values than expected (2 of 2 differ); the first at [0]: got 2.5, expected 2",
+        ),
+        (in_place, "changes its input `x` in place"),
+        (lambda y: y, "TypeError"),
+        (5, "expected a function; got int"),
+        (lambda x: sys.exit(3), "SystemExit"),
+    ],
+)
+def test_each_kind_of_wrong_result_has_its_own_sentence(beside, function, sentence):
+    found = verdict(function)
+    assert any(sentence in finding for finding in found.results[0].findings), found.text()
+    assert found.score == 0
+
+
+def test_an_answer_that_is_not_written_is_called_so(beside):
+    def stub(x):
+        raise NotImplementedError
+
+    text = verdict(stub).text()
+    assert text.count("not written yet") == 1
+    assert 'hint("t", "double", 1)' in text
+
+
+def test_an_exception_is_shown_at_the_students_line(beside):
+    source = "def double(x):\n    y = x + 1\n    return torch.cat(y, 7)\n"
+    namespace = {"torch": torch}
+    exec(compiled(source, "<a student's cell>"), namespace)
+    finding = verdict(namespace["double"]).results[0].findings[0]
+    assert finding.endswith("in line 3 of the answer: `return torch.cat(y, 7)`")
+
+
+def test_points_are_the_sum_of_the_passed_cases(beside):
+    found = verdict(lambda x: 2 * x if x.dim() == 2 else x)
+    assert (found.score, found.maximum) == (2.0, 3.0)
+
+
+def test_a_known_mistake_is_named_and_another_wrong_answer_is_not(beside):
+    assert list(verdict(lambda x: 3 * x).mistakes) == ["triple"]
+    assert list(verdict(lambda x: x + x + x).mistakes) == ["triple"]
+    assert verdict(lambda x: 4 * x).mistakes == {}
+
+
+def test_an_exception_names_a_mistake_only_when_all_failed_cases_raise_it(beside):
+    def raises(x):
+        raise KeyError("another")
+
+    def raises_once(x):
+        if x.dim() == 1:
+            raise KeyError
+        return 5 * x
+
+    assert list(verdict(raises).mistakes) == ["fails"]
+    assert verdict(raises_once).mistakes == {}
+
+
+def test_two_mistakes_in_two_cases_are_both_named(beside):
+    found = verdict(lambda x: 3 * x if x.dim() == 2 else x * x)
+    assert set(found.mistakes) == {"triple", "square"}
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"letter": "", "size": 8}, "`letter` is not answered yet"),
+        ({"letter": "b", "size": None}, "`size` is not answered yet"),
+        ({"letter": "x", "size": 8}, "must be one of the letters a, b, c; got the text 'x'"),
+        ({"letter": 2, "size": 8}, "must be one of the letters"),
+        ({"letter": "b", "size": "8"}, "`size` must be a number; got the text '8'"),
+        ({"letter": "b", "size": float("nan")}, "`size` must be a number; got nan"),
+        ({"letter": "b", "size": True}, "`size` must be a number; got True"),
+        ({"letter": "a", "size": 8}, "`letter` is not right"),
+    ],
+)
+def test_each_kind_of_wrong_value_has_its_own_sentence(beside, values, sentence):
+    found = judge(find("t"), "choose", values)
+    assert found.score == 1
+    assert sentence in found.text()
+
+
+@pytest.mark.parametrize("size", [8, 8.0, np.float64(8), np.int64(8), torch.tensor(8), torch.tensor(8.0)])
+def test_a_right_number_counts_in_every_type(beside, size):
+    assert judge(find("t"), "choose", {"letter": " (B) ", "size": size}).score == 2
+
+
+def test_the_result_is_a_bare_number_for_nbgrader_and_a_line_for_a_person(beside, capsys, monkeypatch):
+    leave_nbval(monkeypatch)
+    bundle = check("t", "double", lambda x: 2 * x)._repr_mimebundle_()
+    assert bundle == {"text/plain": "3.0", "text/html": "<b>double: 3 of 3 points</b>"}
+    assert "✓ two numbers (1 point)" in capsys.readouterr().out
+    assert isinstance(check("t", "choose", letter="a", size=8), Points)
+
+
+def test_under_nbval_short_points_raise_and_full_points_do_not(beside):
+    check("t", "double", lambda x: 2 * x)
+    with pytest.raises(PointsShortError, match="double: 0 of 3 points"):
+        check("t", "double", lambda x: x)
+
+
+def test_a_batch_run_gets_the_points_and_the_mistakes(beside, monkeypatch, tmp_path):
+    leave_nbval(monkeypatch)
+    monkeypatch.setenv("LMBOOK_RECORD", str(tmp_path / "record"))
+    check("t", "double", lambda x: 3 * x)
+    row = json.loads((tmp_path / "record").read_text("utf-8"))
+    assert (row["kind"], row["name"], row["score"], row["max"]) == ("points", "double", 0.0, 3.0)
+    assert row["mistakes"] == ["triple"]
+
+
+def test_nothing_reaches_stderr_and_prints_are_shown_below_the_verdict(beside, capfd, monkeypatch):
+    leave_nbval(monkeypatch)
+
+    def noisy(x):
+        print("a note")
+        print("to stderr", file=sys.stderr)
+        os.write(2, b"raw")
+        warnings.warn("careful", stacklevel=1)
+        return 2 * x
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        check("t", "double", noisy)
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.index("✓ random numbers") < out.index("a note")
+    os.write(2, b"back")
+    assert capfd.readouterr().err == "back"
+
+
+def test_what_a_right_answer_prints_is_no_part_of_the_compared_text(beside, capsys):
+    def noisy(x):
+        print("a note")
+        return 2 * x
+
+    check("t", "double", noisy)
+    loud = capsys.readouterr().out
+    check("t", "double", lambda x: 2 * x)
+    assert loud == capsys.readouterr().out
+
+
+def test_hints_come_in_steps(beside, capsys):
+    hint("t", "double", 1)
+    assert capsys.readouterr().out == 'Two is the number.\nThe next one: hint("t", "double", 2)\n'
+    hint("t", "double", 2)
+    assert capsys.readouterr().out == "Multiply.\n"
+    with pytest.raises(CheckError, match="hints 1 to 2; there is no hint 3"):
+        hint("t", "double", 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "values", "sentence"),
+    [
+        (("t", "treble", abs), {}, "no question 'treble'; it has double, choose"),
+        (("t", "double"), {}, "check the function"),
+        (("other", "double", abs), {}, "are not beside the notebook"),
+    ],
+)
+def test_a_check_that_cannot_be_made_says_why(beside, arguments, values, sentence):
+    with pytest.raises(CheckError, match=sentence):
+        check(*arguments, **values)
