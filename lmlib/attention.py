@@ -160,11 +160,19 @@ class LayerCache:
         self.length = end
         return self.key[:, :, :end], self.value[:, :, :end]
 
-    def reorder(self, rows: Tensor) -> None:
-        """Row b becomes a copy of row rows[b], as beam search needs it."""
+    def reorder(self, rows: Tensor, start: int = 0) -> None:
+        """Row b becomes a copy of row rows[b] from position `start` on, as beam search needs it."""
         n = self.length
-        self.key[:, :, :n] = self.key[rows, :, :n]
-        self.value[:, :, :n] = self.value[rows, :, :n]
+        self.key[:, :, start:n] = self.key[rows, :, start:n]
+        self.value[:, :, start:n] = self.value[rows, :, start:n]
+
+    def repeat(self, times: int, max_length: int) -> "LayerCache":
+        """A cache of other size in which each row stands `times` times, one after the other."""
+        batch, n_heads, _, d_head = self.key.shape
+        key, value = (old.new_zeros(batch * times, n_heads, max_length, d_head) for old in (self.key, self.value))
+        key[:, :, : self.length] = self.key[:, :, : self.length].repeat_interleave(times, dim=0)
+        value[:, :, : self.length] = self.value[:, :, : self.length].repeat_interleave(times, dim=0)
+        return LayerCache(key, value, self.length)
 
 
 @dataclass
@@ -195,11 +203,29 @@ class KeyValueCache:
         """Positions filled so far."""
         return self.layers[0].length
 
-    def reorder(self, rows: Tensor) -> None:
-        """Row b becomes a copy of row rows[b] in every layer."""
+    def reorder(self, rows: Tensor, shared: int = 0) -> None:
+        """Row b becomes a copy of row rows[b] in every layer.
+
+        `shared` positions that are equal in b and rows[b], as those of a common prompt are, need not be copied; nor
+        need the memory then, for a common prompt has a common source.
+        """
         for layer in self.layers:
-            layer.reorder(rows)
-        self.memory = {i: (key[rows], value[rows]) for i, (key, value) in self.memory.items()}
+            layer.reorder(rows, shared)
+        if not shared:
+            self.memory = {i: (key[rows], value[rows]) for i, (key, value) in self.memory.items()}
+
+    def repeat(self, times: int, max_length: int) -> "KeyValueCache":
+        """A cache of other size in which each row stands `times` times, one after the other."""
+        memory = {
+            i: (key.repeat_interleave(times, dim=0), value.repeat_interleave(times, dim=0))
+            for i, (key, value) in self.memory.items()
+        }
+        return KeyValueCache([layer.repeat(times, max_length) for layer in self.layers], memory)
+
+    def crop(self, length: int) -> None:
+        """Forget what stands after the first `length` positions."""
+        for layer in self.layers:
+            layer.length = min(layer.length, length)
 
 
 class MultiHeadAttention(nn.Module):

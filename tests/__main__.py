@@ -1,4 +1,4 @@
-"""`make test`: lint, types, the order of the rooms, every notebook through nbval, and the tests; `--all`: long ones, too.
+"""Everything that `make test` runs, one step after the other; fails when any of them fails.
 
 All steps run, also after one has failed. The last line counts them and the tests.
 """

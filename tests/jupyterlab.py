@@ -50,8 +50,9 @@ def server(folder: Path, log: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", f"--ServerApp.port={port}"]
     options = ["--no-browser", "--allow-root", f"--IdentityProvider.token={token}", "--expose-app-in-browser"]
     _no_news(Path(own["JUPYTERLAB_SETTINGS_DIR"]))
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | own  # a student is not nbval
     with log.open("w") as out:
-        process = subprocess.Popen([*command, *options], stdout=out, stderr=out, env=os.environ | own)
+        process = subprocess.Popen([*command, *options], stdout=out, stderr=out, env=env)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api?token={token}", process, log)
         yield f"http://127.0.0.1:{port}/lab/tree/{{path}}?token={token}&reset"
@@ -92,13 +93,28 @@ def browser_page() -> Iterator[Any]:
             browser.close()
 
 
-def run_all(page: Any, address: str, notebook: Path, seconds: float) -> dict[str, Any]:
-    """Open a notebook, run all its cells, save it; returns the notebook as it now lies on disk."""
+def run_all(page: Any, address: str | None, notebook: Path, seconds: float) -> dict[str, Any]:
+    """Open a notebook (None: the one that is open), run all its cells, save it; returns it as it now lies on disk."""
     page.set_default_timeout(seconds * 1000)
-    page.goto(address)
-    page.wait_for_selector(".jp-Notebook")
+    if address:
+        page.goto(address)
+        page.wait_for_selector(".jp-Notebook")
     page.evaluate(RUN_ALL_AND_SAVE)
     return json.loads(notebook.read_text("utf-8"))
+
+
+def show(page: Any, cell_id: str) -> None:
+    """Scroll to a cell of the open notebook and wait until it is drawn (cells out of sight are not)."""
+    page.evaluate(
+        """async (id) => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            const place = notebook.widgets.findIndex((cell) => cell.model.id === id);
+            notebook.activeCellIndex = place;
+            await notebook.scrollToItem(place, 'center');
+        }""",
+        cell_id,
+    )
+    page.wait_for_timeout(1000)
 
 
 def errors(nb: dict[str, Any]) -> list[str]:

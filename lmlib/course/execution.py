@@ -9,11 +9,11 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import Any
 
 from lmlib.course import notebooks
@@ -85,12 +85,12 @@ def _execute_in(
             stderr=log,
             start_new_session=True,  # Ctrl-C comes to the parent alone, which then ends this tree
         )
-    started = time.monotonic()
+    started = monotonic()
     try:
         failure = _watch(process, folder, watch)
     finally:
         kill_tree(process)
-    execution = Execution(time.monotonic() - started, rows=_rows(folder / "record.jsonl"))
+    execution = Execution(monotonic() - started, rows=_rows(folder / "record.jsonl"))
     if (folder / "executed.ipynb").exists() and failure is None:
         execution.notebook = _without_error_markers(notebooks.read(folder / "executed.ipynb"))
         failure = _raised(execution.notebook)
@@ -113,7 +113,7 @@ def _environment(folder: Path, threads: int | None) -> dict[str, str]:
 
 def _watch(process: subprocess.Popen, folder: Path, watch: Watch) -> Failure | None:
     """Wait for the end; a failure is what ended it from outside."""
-    deadline = time.monotonic() + watch.timeout if watch.timeout else float("inf")
+    deadline = monotonic() + watch.timeout if watch.timeout else float("inf")
     while True:
         begun = _begun(folder)
         if begun:
@@ -121,7 +121,7 @@ def _watch(process: subprocess.Popen, folder: Path, watch: Watch) -> Failure | N
         cell = begun[-1] if begun else None
         if watch.stop.is_set():
             return Failure("stopped", "interrupted", cell)
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             return Failure("timeout", f"not finished after {watch.timeout:g} s (see --timeout)", cell)
         try:
             process.wait(timeout=0.1)

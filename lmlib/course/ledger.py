@@ -15,7 +15,7 @@ from typing import Any
 from lmlib.course.errors import CourseError
 
 ROOT = Path(__file__).resolve().parents[2]
-VERDICTS = {"holds": "✓ holds", "refined": "≈ refined", "wrong": "✗ wrong"}
+VERDICTS = {"holds": "✓\xa0holds", "refined": "≈\xa0refined", "wrong": "✗\xa0wrong"}  # not to be broken
 COLUMNS = ("Where", "The document says", "What running it shows", "Verdict", "Cell")
 
 
@@ -124,7 +124,9 @@ def show(notebook: str, root: Path = ROOT) -> None:
     rows = [row for row in load_ledger(root) if row.notebook == notebook and row.cell]
     if not rows:
         raise LedgerError(f'the ledger has no row that the notebook "{notebook}" shows')
-    table = [(" · ".join(r.places), r.says, r.shows, VERDICTS[r.verdict], r.cell or "") for r in rows]
+    table = [
+        (", ".join(r.places).replace(" §", "\xa0§"), r.says, r.shows, VERDICTS[r.verdict], r.cell or "") for r in rows
+    ]
     display({"text/html": _as_html(table), "text/plain": _as_text(table)}, raw=True)
 
 

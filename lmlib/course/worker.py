@@ -13,12 +13,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lmlib.course.notebooks import spare_slow_import
+
 START_TIMEOUT = 120  # seconds for a kernel to answer; a loaded machine is slow, a dead kernel is seen at once
 
 
 def main(folder: Path) -> None:
     """Execute the notebook of the folder. A cell's own exception stands in executed.ipynb, not here."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(), folder), daemon=True).start()
+    spare_slow_import()
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.engines import papermill_engines

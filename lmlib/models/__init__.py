@@ -26,6 +26,7 @@ FAMILIES = {
     "roberta": ("roberta", "Roberta"),
     "t5": ("t5", "T5"),
     "transformer": ("transformer", "Transformer"),
+    "xlnet": ("xlnet", "Xlnet"),
 }
 
 

@@ -17,7 +17,7 @@ from lmlib.transformer import Stack
 
 @dataclass
 class AlbertConfig(BertConfig):
-    """Sizes of an ALBERT; the defaults are ALBERT-base, version 2."""
+    """Sizes of an ALBERT; the defaults are ALBERT-xxlarge."""
 
     MODEL_TYPE: ClassVar[str] = "albert"
     PEER_NAMES: ClassVar[dict[str, str]] = BertConfig.PEER_NAMES | {
@@ -29,6 +29,9 @@ class AlbertConfig(BertConfig):
 
     vocab_size: int = 30000
     d_embedding: int = 128
+    d_model: int = 4096
+    n_heads: int = 64
+    d_ff: int = 16384
     n_groups: int = 1  # groups of layers with weights of their own
     layers_per_group: int = 1  # layers that are run, one after the other, each time a group is used
     activation: str = "gelu_new"

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmlib.models.base import Config, Output, Stored, joined, linear
+from lmlib.models.base import Config, Output, Stored, check_labels, joined, linear
 from lmlib.models.encoder_decoder import EncoderDecoder
 from lmlib.transformer import Shape
 
@@ -139,10 +139,10 @@ class Bart(EncoderDecoder):
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
 
-    def apply_head(self, out: Output, input_ids: Tensor | None) -> None:
+    def apply_head(self, out: Output, input_ids: Tensor | None, last_only: bool) -> None:
         """As in the base class; for "classification" logits (B, n_labels) from the last end token."""
         if self.head != "classification":
-            return super().apply_head(out, input_ids)
+            return super().apply_head(out, input_ids, last_only)
         states = out.last_hidden_state
         if input_ids is None or input_ids.shape != states.shape[:2]:
             raise ValueError("to classify, BART reads the same ids on both sides: give input_ids and no other target")
@@ -156,6 +156,7 @@ class Bart(EncoderDecoder):
     def loss(self, out: Output, labels: Tensor) -> Tensor:
         """Mean cross-entropy; for "classification" labels (B,) are classes."""
         if self.head == "classification" and out.logits is not None:
+            check_labels(labels, out.logits.shape[:1], self.config.n_labels)
             return F.cross_entropy(out.logits, labels)
         return super().loss(out, labels)
 

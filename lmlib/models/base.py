@@ -281,6 +281,23 @@ def check_attention_mask(attention_mask: Tensor, batch: int, length: int) -> Non
         )
 
 
+def check_cache(cache: KeyValueCache, n_layers: int, batch: int) -> None:
+    """Raise ValueError unless the cache was made for this many layers and rows."""
+    cached = (len(cache.layers), cache.layers[0].key.size(0))
+    if cached != (n_layers, batch):
+        raise ValueError(
+            f"the cache is for {cached[0]} layers and {cached[1]} rows; "
+            f"the model has {n_layers} layers and input_ids {batch} rows"
+        )
+
+
+def count_positions(attention_mask: Tensor | None, past: int, n_new: int, device: torch.device) -> Tensor:
+    """Positions of the new tokens, (1, T) or (B, T): padding on the left takes none."""
+    if attention_mask is None:
+        return torch.arange(past, past + n_new, device=device)[None]
+    return (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, past:]
+
+
 def check_labels(labels: Tensor, shape: torch.Size, n_classes: int) -> None:
     """Raise ValueError unless labels are int64 of this shape, each a class or -100, and not all of them -100."""
     if labels.shape != shape or labels.dtype != torch.int64:

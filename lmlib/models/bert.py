@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lmlib.attention import padding_mask
 from lmlib.models.base import (
-    Config,
     Output,
     PretrainedModel,
     Stored,
@@ -22,12 +21,12 @@ from lmlib.models.base import (
     joined,
     linear,
 )
-from lmlib.models.heads import MaskedHead, class_loss, span_loss, token_loss
+from lmlib.models.heads import LabelledConfig, MaskedHead, class_loss, span_loss, token_loss
 from lmlib.transformer import Shape, Stack
 
 
 @dataclass
-class BertConfig(Config):
+class BertConfig(LabelledConfig):
     """Sizes of a BERT; the defaults are BERT-base, uncased."""
 
     MODEL_TYPE: ClassVar[str] = "bert"
@@ -58,32 +57,12 @@ class BertConfig(Config):
     attention_dropout: float = 0.1
     initializer_std: float = 0.02
     pad_token_id: int = 0
-    n_labels: int = 2
-    label_names: list[str] | None = None
-
-    @classmethod
-    def from_peer(cls, values: dict[str, Any]) -> Self:
-        config = super().from_peer(values)
-        names = values.get("id2label") or {}
-        config.label_names = [names[i] for i in sorted(names, key=int)] or None
-        config.n_labels = len(names) or values.get("num_labels", 2)
-        return config
 
     @classmethod
     def check_peer(cls, values: dict[str, Any]) -> None:
         kind = values.get("position_embedding_type", "absolute")
         if kind != "absolute" or values.get("is_decoder"):
             raise ValueError(f"this BERT is an encoder with absolute positions; the config asks for {kind}, decoder")
-
-    def to_peer(self) -> dict[str, Any]:
-        values = super().to_peer()
-        n_labels, names = values.pop("n_labels"), values.pop("label_names")
-        if names is None or len(names) != n_labels:
-            names = [f"LABEL_{i}" for i in range(n_labels)]
-        return values | {
-            "id2label": {str(i): name for i, name in enumerate(names)},
-            "label2id": {name: i for i, name in enumerate(names)},
-        }
 
     def shape(self) -> Shape:
         """The stack of blocks."""

@@ -20,8 +20,10 @@ from lmlib.models.base import (
     PretrainedModel,
     Stored,
     check_attention_mask,
+    check_cache,
     check_ids,
     check_labels,
+    count_positions,
 )
 from lmlib.transformer import Shape, Stack
 
@@ -107,7 +109,7 @@ class CausalModel(PretrainedModel):
         self._check(input_ids, attention_mask, position_ids, cache)
         past, n_new = cache.length if cache else 0, input_ids.size(1)
         if position_ids is None:
-            position_ids = _count_positions(attention_mask, past, n_new, input_ids.device)
+            position_ids = count_positions(attention_mask, past, n_new, input_ids.device)
         mask = None if attention_mask is None else padding_mask(attention_mask)  # (B, 1, 1, S)
         trace = self.decoder(
             self.embed(input_ids, position_ids),
@@ -158,12 +160,7 @@ class CausalModel(PretrainedModel):
                 f"{n_all} tokens, cached ones included, are more than the model's {self.config.max_positions} positions"
             )
         if cache is not None:
-            cached = (len(cache.layers), cache.layers[0].key.size(0))
-            if cached != (self.config.n_layers, batch):
-                raise ValueError(
-                    f"the cache is for {cached[0]} layers and {cached[1]} rows; "
-                    f"the model has {self.config.n_layers} layers and input_ids {batch} rows"
-                )
+            check_cache(cache, self.config.n_layers, batch)
         if attention_mask is not None:
             check_attention_mask(attention_mask, batch, n_all)
         if position_ids is not None and position_ids.shape[-1] != input_ids.size(1):
@@ -201,10 +198,3 @@ class CausalModel(PretrainedModel):
     def tied_names(self) -> dict[str, str]:
         tied = self.head == "language_model" and self.config.tied
         return {"lm_head.weight": "word.weight"} if tied else {}
-
-
-def _count_positions(attention_mask: Tensor | None, past: int, n_new: int, device: torch.device) -> Tensor:
-    """Positions of the new tokens, (1, T) or (B, T): padding on the left takes none."""
-    if attention_mask is None:
-        return torch.arange(past, past + n_new, device=device)[None]
-    return (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, past:]

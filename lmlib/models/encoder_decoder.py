@@ -12,7 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lmlib.attention import KeyValueCache, padding_mask
-from lmlib.models.base import IGNORED_LABEL, Config, Output, PretrainedModel, check_ids
+from lmlib.models.base import (
+    IGNORED_LABEL,
+    Config,
+    Output,
+    PretrainedModel,
+    check_attention_mask,
+    check_cache,
+    check_ids,
+    check_labels,
+    count_positions,
+)
 from lmlib.transformer import Shape, Stack, Trace
 
 
@@ -45,14 +55,6 @@ class EncoderDecoder(PretrainedModel):
         """Read the source: ids (B, S) → (B, S, C), what `forward` takes as `encoder_output`."""
         return self._encode(input_ids, attention_mask).output
 
-    def new_cache(self, batch_size: int, max_length: int) -> KeyValueCache:
-        """Room for `max_length` target tokens; the keys and values of the source join it at the first step."""
-        shape, weight = self.decoder.shape, next(self.parameters())
-        d_head = shape.d_head or shape.d_model // shape.n_heads
-        return KeyValueCache.allocate(
-            shape.n_layers, batch_size, shape.n_heads, max_length, d_head, weight.device, weight.dtype
-        )
-
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -62,19 +64,22 @@ class EncoderDecoder(PretrainedModel):
         encoder_output: Tensor | None = None,
         cache: KeyValueCache | None = None,
         labels: Tensor | None = None,
+        *,
+        last_only: bool = False,
         inspect: bool = False,
     ) -> Output:
         """Source ids (B, S), or what `encode` made of them, and target ids (B, T) → `Output` of the decoder.
 
         Masks have 1 at real tokens; with a `cache`, only new target ids are given, and `decoder_attention_mask` covers
         old and new. labels (B, T), -100 where there is none; without decoder_input_ids they are shifted right to make
-        them. `inspect` also returns hidden_states and attentions of both sides.
+        them. `last_only` scores the last position alone; `inspect` also returns hidden_states and attentions of both
+        sides.
         """
         if self.encoder_only and input_ids is not None:
             return self._encoder_output(self._encode(input_ids, attention_mask, inspect), inspect)
         decoder_input_ids = self.target(input_ids, decoder_input_ids, labels)
         read: Trace | None = None
-        if encoder_output is None and input_ids is not None:
+        if encoder_output is None and input_ids is not None and not (cache and cache.memory):
             read = self._encode(input_ids, attention_mask, inspect)
             encoder_output = read.output
         trace = self._decode(decoder_input_ids, encoder_output, attention_mask, decoder_attention_mask, cache, inspect)
@@ -84,22 +89,22 @@ class EncoderDecoder(PretrainedModel):
             out.cross_attentions = trace.cross_attentions
             if read is not None:
                 out.encoder_hidden_states, out.encoder_attentions = read.hidden_states, read.attentions
-        self.apply_head(out, input_ids)
+        self.apply_head(out, input_ids, last_only)
         if labels is not None:
             out.loss = self.loss(out, labels)
         return out
 
-    def apply_head(self, out: Output, input_ids: Tensor | None) -> None:
-        """Add the logits (B, T, V) to the output."""
-        out.logits = self.project(out.last_hidden_state)
+    def apply_head(self, out: Output, input_ids: Tensor | None, last_only: bool) -> None:
+        """Add the logits (B, T, V), or (B, 1, V) with `last_only`, to the output."""
+        out.logits = self.project(out.last_hidden_state[:, -1:] if last_only else out.last_hidden_state)
 
     def loss(self, out: Output, labels: Tensor) -> Tensor:
         """Mean cross-entropy over the labels that count."""
         if out.logits is None:
             raise ValueError(f"labels were given to a {type(self).__name__} without a head; build it with head=")
-        if out.logits.shape[:2] != labels.shape:
-            raise ValueError(f"logits {tuple(out.logits.shape)} need labels (B, T); got {tuple(labels.shape)}")
-        return F.cross_entropy(out.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL)
+        check_labels(labels, out.logits.shape[:2], self.config.vocab_size)
+        logits = out.logits.to(torch.promote_types(out.logits.dtype, torch.float32))
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED_LABEL)
 
     def shift_right(self, labels: Tensor) -> Tensor:
         """The decoder's input for these labels (B, T): a start token, then all labels but the last."""
@@ -126,8 +131,9 @@ class EncoderDecoder(PretrainedModel):
     def _encode(self, input_ids: Tensor, attention_mask: Tensor | None, inspect: bool = False) -> Trace:
         n = input_ids.size(-1)
         check_ids(input_ids, self.config.source_vocab_size, self.config.max_positions)
-        positions = real_positions(n, 0, attention_mask, input_ids)
-        x = self.embed(input_ids, positions, "encoder")
+        if attention_mask is not None:
+            check_attention_mask(attention_mask, input_ids.size(0), n)
+        x = self.embed(input_ids, count_positions(attention_mask, 0, n, input_ids.device), "encoder")
         mask = None if attention_mask is None else padding_mask(attention_mask)
         return self.encoder(x, mask, bias=self.bias(n, n, "encoder"), collect=inspect)
 
@@ -141,46 +147,43 @@ class EncoderDecoder(PretrainedModel):
         inspect: bool,
     ) -> Trace:
         check_ids(ids, self.config.vocab_size)
-        start = cache.length if cache else 0
-        end = start + ids.size(1)
-        self._check_target(end, ids, memory, cache)
-        x = self.embed(ids, real_positions(ids.size(1), start, attention_mask, ids), "decoder")
+        past, n_new = cache.length if cache else 0, ids.size(1)
+        self._check_target(past + n_new, ids, attention_mask, cache)
+        self._check_source(ids, memory, memory_mask, cache)
+        x = self.embed(ids, count_positions(attention_mask, past, n_new, ids.device), "decoder")
         return self.decoder(
             x,
             None if attention_mask is None else padding_mask(attention_mask),
             causal=True,
-            bias=self.bias(ids.size(1), end, "decoder"),
+            bias=self.bias(n_new, past + n_new, "decoder"),
             memory=memory,
             memory_mask=None if memory_mask is None else padding_mask(memory_mask),
             cache=cache,
             collect=inspect,
         )
 
-    def _check_target(self, end: int, ids: Tensor, memory: Tensor | None, cache: KeyValueCache | None) -> None:
+    def _check_target(
+        self, n_all: int, ids: Tensor, attention_mask: Tensor | None, cache: KeyValueCache | None
+    ) -> None:
         limit = self.config.max_positions
-        if limit is not None and end > limit:
-            raise ValueError(f"the target has {end} tokens, the model has {limit} positions; stop earlier")
-        if memory is None and not (cache and cache.memory):
+        if limit is not None and n_all > limit:
+            raise ValueError(f"the target has {n_all} tokens, the model has {limit} positions; stop earlier")
+        if attention_mask is not None:
+            check_attention_mask(attention_mask, ids.size(0), n_all)
+        if cache is not None:
+            check_cache(cache, self.decoder.shape.n_layers, ids.size(0))
+
+    @staticmethod
+    def _check_source(ids: Tensor, memory: Tensor | None, mask: Tensor | None, cache: KeyValueCache | None) -> None:
+        length = cache.memory[0][0].size(2) if cache and cache.memory else None
+        if memory is not None:
+            if memory.dim() != 3 or memory.size(0) != ids.size(0):
+                raise ValueError(
+                    f"encoder_output must be ({ids.size(0)}, S, C), one row for each row of decoder_input_ids; "
+                    f"got {tuple(memory.shape)}"
+                )
+            length = memory.size(1)
+        if length is None:
             raise ValueError("the decoder needs a source: give input_ids (B, S) or the encoder_output of encode()")
-        if memory is not None and (memory.dim() != 3 or memory.size(0) != ids.size(0)):
-            raise ValueError(
-                f"encoder_output must be ({ids.size(0)}, S, C), one row for each row of decoder_input_ids; "
-                f"got {tuple(memory.shape)}"
-            )
-
-
-def real_positions(n_new: int, start: int, attention_mask: Tensor | None, ids: Tensor) -> Tensor:
-    """Positions of the last `n_new` of start + n_new tokens, (T,); (B, T) with a mask, counted from its first 1.
-
-    So a row that is padded on the left gets the positions that it has alone.
-    """
-    positions = torch.arange(start, start + n_new, device=ids.device)
-    if attention_mask is None:
-        return positions
-    if attention_mask.shape != (ids.size(0), start + n_new):
-        raise ValueError(
-            f"the attention mask of {ids.size(0)} rows of {start + n_new} tokens must be (B, length); "
-            f"got {tuple(attention_mask.shape)}"
-        )
-    first = attention_mask.bool().byte().argmax(1, keepdim=True)  # (B, 1): how many are left padding
-    return (positions - first).clamp(min=0)
+        if mask is not None:
+            check_attention_mask(mask, ids.size(0), length)

@@ -1,14 +1,43 @@
-"""What stands on top of an encoder: the masked-token head, and the losses with their labels checked.
+"""What stands on top of an encoder: labels and their names, the masked-token head, the losses.
 
 Shapes: B batch, T length, C d_model, E embedding size, V vocabulary, N labels.
 """
+
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmlib.layers import activation_named
-from lmlib.models.base import IGNORED_LABEL, check_labels
+from lmlib.models.base import IGNORED_LABEL, Config, check_labels
+
+
+@dataclass
+class LabelledConfig(Config):
+    """A config that knows how many labels a classifier has, and what they are called."""
+
+    n_labels: int = field(default=2, kw_only=True)
+    label_names: list[str] | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def from_peer(cls, values: dict[str, Any]) -> Self:
+        config = super().from_peer(values)
+        names = values.get("id2label") or {}
+        config.label_names = [names[i] for i in sorted(names, key=int)] or None
+        config.n_labels = len(names) or values.get("num_labels", 2)
+        return config
+
+    def to_peer(self) -> dict[str, Any]:
+        values = super().to_peer()
+        n_labels, names = values.pop("n_labels"), values.pop("label_names")
+        if names is None or len(names) != n_labels:
+            names = [f"LABEL_{i}" for i in range(n_labels)]
+        return values | {
+            "id2label": {str(i): name for i, name in enumerate(names)},
+            "label2id": {name: i for i, name in enumerate(names)},
+        }
 
 
 class MaskedHead(nn.Module):

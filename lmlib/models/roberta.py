@@ -17,14 +17,11 @@ from lmlib.models.bert import Bert, BertConfig, BertEmbeddings
 
 @dataclass
 class RobertaConfig(BertConfig):
-    """Sizes of a RoBERTa; the defaults are RoBERTa-base. Of `max_positions`, `pad_token_id` + 1 hold no token."""
+    """Sizes of a RoBERTa. Of `max_positions` (RoBERTa-base: 514), the first `pad_token_id` + 1 hold no token."""
 
     MODEL_TYPE: ClassVar[str] = "roberta"
 
     vocab_size: int = 50265
-    max_positions: int = 514
-    n_segments: int = 1
-    norm_eps: float = 1e-5
     pad_token_id: int = 1
 
 

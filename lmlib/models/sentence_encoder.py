@@ -32,7 +32,8 @@ class SentenceEncoder(nn.Module):
         """Read the layout of sentence-transformers: mean pooling, then normalisation; anything else is refused."""
         kinds = [str(module["type"]).rpartition(".")[2] for module in hub.read_json(folder / "modules.json")]
         pooling = hub.read_json(folder / "1_Pooling" / "config.json")
-        if kinds != ["Transformer", "Pooling", "Normalize"] or not pooling.get("pooling_mode_mean_tokens"):
+        modes = [name for name, on in pooling.items() if name.startswith("pooling_mode_") and on is True]
+        if kinds != ["Transformer", "Pooling", "Normalize"] or modes != ["pooling_mode_mean_tokens"]:
             raise ValueError(f"{folder}: Transformer, mean Pooling and Normalize are needed; it has {kinds}, {pooling}")
         limit = hub.read_json(folder / "sentence_bert_config.json")["max_seq_length"]
         return cls(Bert.from_folder(folder), WordPiece.from_folder(folder), limit).eval()
@@ -47,8 +48,9 @@ class SentenceEncoder(nn.Module):
     @torch.inference_mode()
     def encode(self, sentences: list[str], batch_size: int = 32) -> Tensor:
         """One unit vector a sentence, (N, C), in the order given; longer sentences are cut at `max_length` tokens."""
-        if isinstance(sentences, str):
-            raise TypeError("encode takes a list of sentences; put the one sentence into a list")
+        _check_list(sentences)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {batch_size}")
         if not sentences:
             return torch.empty(0, self.encoder.config.d_model)
         device = next(self.parameters()).device
@@ -64,6 +66,7 @@ class SentenceEncoder(nn.Module):
     @torch.inference_mode()
     def attentions(self, sentences: list[str]) -> list[SentenceAttention]:
         """The attention weights of every layer and head, for each sentence alone."""
+        _check_list(sentences)
         device = next(self.parameters()).device
         seen = []
         for sentence in sentences:
@@ -72,3 +75,8 @@ class SentenceEncoder(nn.Module):
             weights = torch.stack(out.attentions)[:, 0]  # (n_layers, H, T, T)
             seen.append(SentenceAttention(self.tokenizer.tokens(ids[0].tolist()), weights))
         return seen
+
+
+def _check_list(sentences: list[str]) -> None:
+    if isinstance(sentences, str):
+        raise TypeError("this takes a list of sentences; put the one sentence into a list")

@@ -28,13 +28,22 @@ class WordPiece:
     @classmethod
     def from_folder(cls, folder: Path) -> "WordPiece":
         """Read vocab.txt (one piece a line) and the settings beside it."""
-        pieces = (folder / "vocab.txt").read_text("utf-8").splitlines()
+        file = folder / "vocab.txt"
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{folder} has no vocab.txt, one piece a line; it is no folder of a WordPiece tokenizer"
+            )
+        pieces = file.read_text("utf-8").removesuffix("\n").split("\n")  # other line separators are pieces
         settings_file = folder / "tokenizer_config.json"
         settings = json.loads(settings_file.read_text("utf-8")) if settings_file.is_file() else {}
         return cls({piece: i for i, piece in enumerate(pieces)}, settings.get("do_lower_case", True))
 
     def __call__(self, texts: list[str], max_length: int | None = None) -> dict[str, Tensor]:
         """[CLS] text [SEP] for each text, padded to the longest: input_ids and attention_mask, (B, T) int64."""
+        if isinstance(texts, str):
+            raise TypeError("the tokenizer takes a list of texts; put the one text into a list")
+        if not texts:
+            raise ValueError("the tokenizer needs at least one text; the list is empty")
         rows = [self.encode(text, max_length) for text in texts]
         longest = max(map(len, rows))
         padding = self.vocabulary["[PAD]"]
@@ -45,6 +54,8 @@ class WordPiece:
 
     def encode(self, text: str, max_length: int | None = None) -> list[int]:
         """Ids of one text between [CLS] and [SEP], cut so that `max_length` holds with both."""
+        if max_length is not None and max_length < 2:
+            raise ValueError(f"max_length={max_length} leaves no room for [CLS] and [SEP]; 2 is the least")
         ids = [self.vocabulary[piece] for word in self.words(text) for piece in self.split(word)]
         if max_length is not None:
             ids = ids[: max_length - 2]
@@ -52,6 +63,9 @@ class WordPiece:
 
     def tokens(self, ids: list[int]) -> list[str]:
         """The pieces of these ids."""
+        unknown = [i for i in ids if i not in self.pieces]
+        if unknown:
+            raise ValueError(f"no piece has the id {unknown[0]}; the vocabulary has {len(self.pieces)} pieces")
         return [self.pieces[i] for i in ids]
 
     def words(self, text: str) -> list[str]:
@@ -90,7 +104,7 @@ def _spaced(char: str) -> str:
     """A space for white space, nothing for control characters, spaces around a Chinese character."""
     if char in "\t\n\r" or unicodedata.category(char) == "Zs":
         return " "
-    if char in "\0\ufffd" or unicodedata.category(char).startswith("C"):
+    if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs"):
         return ""
     return f" {char} " if _is_chinese(char) else char
 

@@ -104,6 +104,12 @@ class EncoderFacts:
             for side in ("right", "left"):
                 self.compare(ours, peer, self.batch(peer, seed, side), head, seed)
 
+    def test_defaults_are_the_peers(self) -> None:
+        """A key that config.json leaves out means the same to both."""
+        peer = type(self.peer_config(random.Random(0)))().to_dict()
+        own = family_of(self.MODEL_TYPE).config_class().to_peer()
+        assert own == {name: peer.get(name) for name in own} | {"id2label": own["id2label"]}
+
     def test_ids_alone_equal_the_peer(self, seed: int, tmp_path: Path) -> None:
         peer = self.draw(seed, None)
         ours = parity.loaded(peer, tmp_path)

@@ -127,7 +127,9 @@ def assert_tied_must_agree(folder: Path, stored_name: str, like: str) -> None:
 
 OTHERS: dict[str, dict[str, Any]] = {  # tiny configs of families that a checkpoint may be mistaken for
     "bert": {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8},
+    "albert": {"embedding_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2},
     "gpt2": {"n_embd": 8, "n_layer": 1, "n_head": 2},
+    "t5": {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2},
 }
 
 

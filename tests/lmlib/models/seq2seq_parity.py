@@ -73,7 +73,7 @@ def assert_cached_equals_uncached(ours: Any, given: dict[str, Tensor]) -> None:
     whole, length = ours(**given).logits, target.size(1)
     memory = ours.encode(given["input_ids"], given["attention_mask"])
     for cuts in (list(range(length + 1)), [0, 2, length]):
-        cache, pieces = ours.new_cache(len(target), length), []
+        cache, pieces = ours.decoder.allocate_cache(len(target), length), []
         for start, end in itertools.pairwise(cuts):
             out = ours(
                 attention_mask=given["attention_mask"],
@@ -84,6 +84,7 @@ def assert_cached_equals_uncached(ours: Any, given: dict[str, Tensor]) -> None:
             )
             pieces.append(out.logits)
         assert_close(torch.cat(pieces, 1), whole, where=mask)
+    assert_close(ours(**given, last_only=True).logits, whole[:, -1:], where=mask[:, -1:])
 
 
 @torch.no_grad()

@@ -143,7 +143,7 @@ def test_wrong_calls_say_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="4 tokens, the model has 3 positions; truncate it first"):
         model(ids.repeat(1, 2))
     writer = Bart(config, "language_model").eval()
-    cache, memory = writer.new_cache(1, 8), writer.encode(ids)
+    cache, memory = writer.decoder.allocate_cache(1, 8), writer.encode(ids)
     writer(decoder_input_ids=ids, encoder_output=memory, cache=cache)
     with pytest.raises(ValueError, match="the target has 4 tokens, the model has 3 positions; stop earlier"):
         writer(decoder_input_ids=ids, cache=cache)

@@ -180,13 +180,19 @@ def test_wrong_calls_say_what_is_needed(seed: int) -> None:
         model(decoder_input_ids=ids)
     with pytest.raises(ValueError, match=r"one row for each row of decoder_input_ids; got \(1, 2, 8\)"):
         model(decoder_input_ids=ids.expand(3, 2), encoder_output=model.encode(ids))
-    with pytest.raises(ValueError, match=r"the attention mask of 1 rows of 2 tokens .* got \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"attention_mask must be \(1, 2\).* got \(1, 3\)"):
         model(ids, attention_mask=torch.ones(1, 3), labels=ids)
+    with pytest.raises(ValueError, match=r"attention_mask must be \(1, 3\).* got \(1, 2\)"):
+        model(encoder_output=torch.zeros(1, 3, 8), attention_mask=torch.ones(1, 2), decoder_input_ids=ids)
+    with pytest.raises(ValueError, match="the cache is for 1 layers and 2 rows"):
+        model(ids, decoder_input_ids=ids, cache=model.decoder.allocate_cache(2, 4))
+    with pytest.raises(ValueError, match="no label is left to learn from"):
+        model(ids, labels=torch.full((1, 2), -100))
     with pytest.raises(ValueError, match=r"token ids must lie in 0\.\.9; got 3\.\.12"):
         model(torch.tensor([[3, 12]]), labels=ids)
     with pytest.raises(ValueError, match="without a head"):
         T5(config)(ids, labels=ids)
     with pytest.raises(ValueError, match="the cache holds 1 positions; 2 are needed"):
-        model(ids, decoder_input_ids=ids, cache=model.new_cache(1, 1))
+        model(ids, decoder_input_ids=ids, cache=model.decoder.allocate_cache(1, 1))
     with pytest.raises(ValueError, match="gated- and an activation; got 'glu-relu'"):
         T5Config(feed_forward="glu-relu").shape("encoder")

@@ -1,0 +1,61 @@
+"""The command line: quick to start, and one sentence and an exit code for every wrong use."""
+
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import ROOT, write_text_notebook
+
+HEAVY = ("torch", "numpy", "nbformat", "jupytext", "papermill", "matplotlib", "IPython")
+
+
+def test_help_loads_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['lmbook', '--help']\n"
+        "from lmlib.course.cli import main\n"
+        "try: main()\n"
+        f"finally: print('LOADED', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert "LOADED []" in result.stdout
+    assert {"run", "doctor"} <= set(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "--profile", "huge"], "'huge' is not one of"),
+        (["run", "--device", "tpu"], "'tpu' is not one of"),
+        (["run", "--jobs", "0"], "greater than or equal to 1"),
+        (["run", "missing.ipynb"], "missing.ipynb: there is no such file or folder"),
+        (["run", "notes.txt"], "notes.txt: not a notebook"),
+        (["run", "empty"], "no notebooks in empty"),
+        (["run", "-p", "seed"], "-p takes a name and a value"),
+        (["run", "-p", "depth", "3"], "has no parameter 'depth'; it has: seed, profile, device"),
+        (["run", "-p", "seed", "three"], "the parameter seed is a number (default 0), given: 'three'"),
+        (["build", "missing.py"], "missing.py: there is no such file or folder"),
+        (["start"], "nothing to hand out"),
+        (["data", "get", "moby_dick"], "there is no corpus 'moby_dick'"),
+        (["data", "get"], "name the corpora, or give --all"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_exit_code_2(book, lmbook, arguments, sentence):
+    write_text_notebook(book / "chapters" / "01_a.py", "1 + 1")
+    (book / "notes.txt").write_text("no notebook")
+    (book / "empty").mkdir()
+    result = lmbook(*arguments)
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert sentence in said
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert not (book / "build" / "run" / "report.json").exists()
+
+
+def test_pairs_of_name_and_value_are_joined_for_the_parser():
+    from lmlib.course.cli import _with_pairs_joined
+
+    given = ["run", "-p", "seed", "3", "--parameter", "name", "a=b", "-p", "lr=0.1", "chapters"]
+    assert _with_pairs_joined(given) == [
+        "run", "-p", "seed=3", "--parameter", "name=a=b", "-p", "lr=0.1", "chapters",
+    ]  # fmt: skip
