@@ -35,7 +35,7 @@ def read(path: Path) -> Notebook:
         raise SubmissionError(str(error)) from None
     for number, cell in enumerate(nb["cells"]):
         if not _is_whole(cell):
-            raise SubmissionError(f"{path}: cell {number} is damaged (it has no source, type or metadata)")
+            raise SubmissionError(f"{path}: cell {number} is damaged (no source, an unknown type, or wrong metadata)")
     names = Counter(cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in nb["cells"])
     repeated = sorted(name for name, count in names.items() if name and count > 1)
     if repeated:
@@ -46,9 +46,7 @@ def read(path: Path) -> Notebook:
     return nb
 
 
-def _is_whole(cell: object) -> bool:
-    if not isinstance(cell, dict) or not isinstance(cell.get("metadata"), dict):
-        return False
+def _is_whole(cell: Cell) -> bool:
     grader = cell["metadata"].get("nbgrader", {})
     known = isinstance(grader, dict) and isinstance(grader.get("grade_id", ""), str)
     return known and isinstance(cell.get("source"), str) and cell.get("cell_type") in ("code", "markdown", "raw")
