@@ -127,7 +127,7 @@ def _with_facts(source: str, facts: dict[str, Any]) -> str:
     """The statement with a line below its heading: points, difficulty, minutes, section."""
     heading, _, rest = source.partition("\n")
     points = "1 point" if facts["points"] == 1 else f"{facts['points']:g} points"
-    line = f"*{points} · difficulty {facts['difficulty']} of 5 · about {facts['minutes']} minutes"
+    line = f"*{points} · difficulty {facts['difficulty']} of 5 · about {facts['minutes']} min"
     return f"{heading}\n\n{line} · section {facts['section']}*\n{rest}"
 
 

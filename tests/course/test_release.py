@@ -44,7 +44,7 @@ def test_a_small_assignment_is_released_with_its_three_files(book_folder, capsys
 def test_the_statement_says_points_difficulty_minutes_and_section(book_folder):
     nb = release.make(Workbench(read(write(book_folder, SOURCE)))).notebook
     statement = next(cell["source"] for cell in nb["cells"] if cell["id"] == "double")
-    assert statement == "## Double\n\n*3 points · difficulty 1 of 5 · about 1 minutes · section 1.1*\n"
+    assert statement == "## Double\n\n*3 points · difficulty 1 of 5 · about 1 min · section 1.1*\n"
 
 
 def test_nbgraders_source_lies_flat_and_keeps_the_answers(book_folder, tmp_path):
