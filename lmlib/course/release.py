@@ -37,6 +37,12 @@ class Release:
     def write(self, folder: Path) -> None:
         """Write the three files into a folder."""
         stem = self.assignment.stem
+        try:
+            self._write(folder, stem)
+        except OSError as error:
+            raise WorkFailedError(f"{folder}: the release cannot be written ({error.strerror})") from None
+
+    def _write(self, folder: Path, stem: str) -> None:
         notebooks.write(self.notebook, folder / f"{stem}.ipynb")
         notebooks.write_atomically(folder / f"{stem}_checks.py", self.checks)
         notebooks.write_atomically(folder / f"{stem}_checks.json", self.data)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +14,7 @@ from lmlib.course.mutants import mutants
 from lmlib.course.proof import prove
 from lmlib.course.workbench import Workbench
 from tests.course.small_assignment import SOURCE
+from tests.course.student_notebooks import ROOT
 
 
 @pytest.fixture
@@ -177,13 +180,15 @@ def test_an_assignment_is_found_by_chapter_and_name_or_by_name_alone(book_folder
 
 
 def test_a_new_assignment_is_complete_released_and_executed(book_folder, monkeypatch, capsys):
-    monkeypatch.setenv("PYTHONPATH", str(release.__file__).partition("/lmlib/")[0])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     new.start_assignment("03_algorithms/02_encoder")
     said = capsys.readouterr().out
     assert "solutions/03_algorithms/02_encoder.py is a complete assignment" in said
     executed = json.loads((book_folder / "solutions/03_algorithms/02_encoder.ipynb").read_text("utf-8"))
     assert "perplexity: 2 of 2 points" in json.dumps(executed, ensure_ascii=False)
     assert (book_folder / "exercises/03_algorithms/02_encoder.ipynb").exists()
+    style = [sys.executable, "-m", "ruff", "format", "--check", "--config", ROOT / "pyproject.toml", "solutions"]
+    assert subprocess.run(style, check=False).returncode == 0
     assert "{{" not in (book_folder / "solutions/03_algorithms/02_encoder.py").read_text("utf-8")
     with pytest.raises(AssignmentError, match="already"):
         new.start_assignment("04_mathematics/02_encoder")
