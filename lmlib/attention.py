@@ -32,7 +32,7 @@ def attention(
     nothing may be attended. `scale` is 1/√D if not given.
     Source: Vaswani et al. 2017, equation 1.
     """
-    _check_shapes(query, key, value, mask)
+    _check_shapes(query, key, value, mask, bias)
     group = query.size(1) // key.size(1)
     key, value = (x.repeat_interleave(group, dim=1) for x in (key, value))  # (B, H, S, D)
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
@@ -63,7 +63,7 @@ def fused_attention(
 
     Shapes as in `attention`. `causal` needs T = S and no mask; it lets the kernel skip half of the work.
     """
-    _check_shapes(query, key, value, mask)
+    _check_shapes(query, key, value, mask, bias)
     if causal and (mask is not None or bias is not None or query.size(2) != key.size(2)):
         raise ValueError(
             f"causal=True needs T = S, no mask and no bias; got T={query.size(2)}, S={key.size(2)}. "
@@ -91,8 +91,8 @@ def masked_bias(bias: Tensor, mask: Tensor | None) -> Tensor:
     return bias if mask is None else bias.masked_fill(~mask, -math.inf)
 
 
-def _check_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
-    if query.dim() != 4 or key.dim() != 4 or key.shape[:3] != value.shape[:3]:
+def _check_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None) -> None:
+    if query.dim() != 4 or key.dim() != 4 or key.shape[:3] != value.shape[:3] or query.size(0) != key.size(0):
         raise ValueError(
             "attention takes query (B, H, T, D), key (B, K, S, D), value (B, K, S, D); "
             f"got query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
@@ -106,6 +106,10 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
             f"the mask must be bool, True where attention is allowed; got {mask.dtype}. "
             "From a 0/1 mask: mask.bool(). From an additive mask: mask == 0"
         )
+    scores = (*query.shape[:3], key.size(2))
+    for name, given in (("mask", mask), ("bias", bias)):
+        if given is not None and any(n not in (1, m) for n, m in zip(given.shape[::-1], scores[::-1], strict=False)):
+            raise ValueError(f"the {name} must broadcast to (B, H, T, S) = {scores}; got {tuple(given.shape)}")
 
 
 def causal_mask(n_queries: int, n_keys: int | None = None, device: torch.device | None = None) -> Tensor:

@@ -80,6 +80,8 @@ def relative_buckets(distance: Tensor, n_buckets: int, max_distance: int, bidire
     else:
         distance = (-distance).clamp(min=0)
     exact = n_buckets // 2
+    if not 0 < exact < max_distance:
+        raise ValueError(f"{n_buckets} buckets a side need a max_distance above {exact}, and one bucket is too few")
     ratio = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)
     far = (exact + (ratio * (n_buckets - exact)).long()).clamp(max=n_buckets - 1)
     return offset + torch.where(distance < exact, distance, far)

@@ -22,7 +22,7 @@ BOOK = sorted(str(path.relative_to(CHAPTERS).with_suffix("")) for path in CHAPTE
 SETUP = ("parameters", "imports", "ledger-data")  # all that a ledger cell needs
 MAX_LINES = 25
 
-needs_documents = pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="shared/documents is not here")
+needs_documents = pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="needs ../shared")
 
 
 def cells_of(notebook: str, suffix: str = ".py") -> dict[str, Any]:

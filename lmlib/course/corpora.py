@@ -1,7 +1,7 @@
 """`lmbook data`: the corpora that have a name, shown and fetched."""
 
 from lmlib.course.errors import CourseError, WorkFailedError
-from lmlib.data import DataError, load, registry
+from lmlib.data import DataError, corpora, load
 from lmlib.data.registry import is_here
 
 
@@ -13,7 +13,7 @@ def show_list() -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("Name", "Here", "Size", "Languages", "Licence", "What"):
         table.add_column(column, justify="right" if column == "Size" else "left", overflow="fold")
-    for name, entry in registry().items():
+    for name, entry in corpora().items():
         size, languages = f"{entry.bytes / 1e6:.1f} MB", ", ".join(entry.languages)
         table.add_row(name, "✓" if is_here(name) else "", size, languages, entry.licence, entry.what)
     console = Console(highlight=False)
@@ -27,10 +27,10 @@ def get(names: list[str]) -> None:
     Raises CourseError for an unknown name before anything is fetched, WorkFailedError when some could not be had.
     """
     for name in names:
-        if name not in registry():
-            raise CourseError(f"there is no corpus {name!r}; there are: {', '.join(registry())}")
+        if name not in corpora():
+            raise CourseError(f"there is no corpus {name!r}; there are: {', '.join(corpora())}")
     failed = []
-    for name in names or list(registry()):
+    for name in names or list(corpora()):
         try:
             for path, file in load(name).files.items():
                 print(f"{name}/{path}: {file}")

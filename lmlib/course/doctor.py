@@ -128,12 +128,12 @@ def _font() -> Finding:
 
 def _data() -> Iterator[Finding]:
     from lmlib.data.download import CACHE_VARIABLE, cache_folder
-    from lmlib.data.registry import DATA_VARIABLE, is_here, registry
+    from lmlib.data.registry import DATA_VARIABLE, corpora, is_here
 
-    here = sum(is_here(name) for name in registry())
-    advice = "" if here == len(registry()) else f"lmbook data get NAME fetches one; or name a folder in {DATA_VARIABLE}"
+    here = sum(is_here(name) for name in corpora())
+    advice = "" if here == len(corpora()) else f"lmbook data get NAME fetches one; or name a folder in {DATA_VARIABLE}"
     yield Finding(
-        "real corpora", GOOD if not advice else OPTIONAL, f"{here} of {len(registry())} on this machine", advice
+        "real corpora", GOOD if not advice else OPTIONAL, f"{here} of {len(corpora())} on this machine", advice
     )
     folder = cache_folder()
     nearest = next(path for path in (folder, *folder.parents) if path.exists())

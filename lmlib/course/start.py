@@ -67,17 +67,19 @@ def _hand_out(source: Path, target: Path, given: Given | None, update: bool) -> 
     if not target.exists():
         notebooks.write(release, target)
         return NEW
-    if not update or given == _hashes(release):
+    if not update:
         return KEPT
     try:
         theirs = notebooks.read(target)
     except NotebookError:
         theirs = None  # damaged: the old copy is kept all the same
-    if theirs is not None and _hashes(theirs) == _hashes(release):
-        return KEPT
-    if theirs is not None and _hashes(theirs) == given:
-        notebooks.write(release, target)
-        return REPLACED
+    if theirs is not None:
+        ours, has = _hashes(release), _hashes(theirs)
+        if has == ours or (given == ours and ours.keys() <= has.keys()):
+            return KEPT
+        if has == given:
+            notebooks.write(release, target)
+            return REPLACED
     shutil.copy2(target, _free_name(target))
     notebooks.write(notebooks.strip(_carry_over(theirs, release, given or {})), target)
     return CARRIED

@@ -59,7 +59,7 @@ class Corpus:
 
 
 @cache
-def registry() -> dict[str, Entry]:
+def corpora() -> dict[str, Entry]:
     """Every corpus that has a name, in the order of the file."""
     text = resources.files("lmlib.data").joinpath("registry.yml").read_text("utf-8")
     return {
@@ -103,9 +103,9 @@ def is_here(name: str) -> bool:
 
 
 def _entry(name: str) -> Entry:
-    if name not in registry():
-        raise DataError(f"there is no corpus {name!r}; `lmbook data list` shows all: {', '.join(registry())}")
-    return registry()[name]
+    if name not in corpora():
+        raise DataError(f"there is no corpus {name!r}; `lmbook data list` shows all: {', '.join(corpora())}")
+    return corpora()[name]
 
 
 def _candidate(entry: Entry, file: CorpusFile) -> Path | None:

@@ -26,6 +26,8 @@ FAMILIES = {
     "roberta": ("roberta", "Roberta"),
     "t5": ("t5", "T5"),
     "transformer": ("transformer", "Transformer"),
+    "visual_bert": ("visual_bert", "VisualBert"),
+    "vl_bert": ("vl_bert", "VlBert"),
     "xlnet": ("xlnet", "Xlnet"),
 }
 

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmlib.attention import KeyValueCache, padding_mask
 from lmlib.models.base import (
-    IGNORED_LABEL,
     Config,
     Output,
     PretrainedModel,
@@ -22,9 +20,11 @@ from lmlib.models.base import (
     check_attention_mask,
     check_cache,
     check_ids,
+    check_index,
     check_labels,
     count_positions,
 )
+from lmlib.models.heads import class_loss, token_loss
 from lmlib.transformer import Shape, Stack
 
 
@@ -163,8 +163,8 @@ class CausalModel(PretrainedModel):
             check_cache(cache, self.config.n_layers, batch)
         if attention_mask is not None:
             check_attention_mask(attention_mask, batch, n_all)
-        if position_ids is not None and position_ids.shape[-1] != input_ids.size(1):
-            raise ValueError(f"position_ids must be (B, T) = {tuple(input_ids.shape)}; got {tuple(position_ids.shape)}")
+        if position_ids is not None:
+            check_index("position_ids", position_ids, (batch, input_ids.size(1)), self.config.max_positions)
 
     def _last_tokens(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """(B,) index of the last real token: by the mask, or by `pad_token_id`, or the last of all."""
@@ -182,12 +182,10 @@ class CausalModel(PretrainedModel):
             raise ValueError(f"labels were given to a {type(self).__name__} without a head; give head= or new_head=")
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.head == "classification":
-            check_labels(labels, logits.shape[:1], self.config.n_labels)
-            return F.cross_entropy(logits, labels)
+            return class_loss(logits, labels)
         check_labels(labels, logits.shape[:2], self.config.vocab_size)
         targets = labels[:, 1:]  # the token at t+1 is what position t predicts
-        check_labels(targets, targets.shape, self.config.vocab_size)
-        return F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), ignore_index=IGNORED_LABEL)
+        return token_loss(logits[:, :-1], targets)
 
     def head_names(self) -> dict[str, Stored]:
         if self.head == "classification":

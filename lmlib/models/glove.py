@@ -1,6 +1,7 @@
 """GloVe: vectors whose dot products are the logarithms of how often words stand together.
 
-Source: Pennington et al. 2014. Word2Vec reads the corpus again and again; GloVe counts once, then fits the counts.
+Word2Vec reads the corpus again and again; GloVe counts once and then fits the table of counts.
+Source: Pennington et al. 2014.
 Shapes: N pairs that occur together, B of them in a batch, C d_model, V vocabulary.
 """
 

@@ -112,6 +112,15 @@ def test_an_update_of_an_unchanged_release_leaves_the_students_work_alone(book, 
     assert sources(work / EXERCISE)[0] == "mine"
 
 
+def test_an_update_brings_back_a_cell_that_the_student_deleted(book, work):
+    edit(work / EXERCISE, "other", "mine")
+    nb = notebooks.read(work / EXERCISE)
+    del nb["cells"][0]
+    notebooks.write(nb, work / EXERCISE)
+    assert start(book, work, update=True)[EXERCISE.as_posix()] == CARRIED
+    assert sources(work / EXERCISE) == ["raise NotImplementedError", "check(1)", "mine"]
+
+
 def test_an_edited_chapter_is_renewed_and_the_edited_copy_kept(book, work):
     edit(work / CHAPTER, "c1", "x = 99")
     release(book, chapter="x = 2")

@@ -12,8 +12,8 @@ from transformers import DynamicCache
 
 from lmlib.models import from_pretrained
 from tests.lmlib.models.parity import (
-    BFLOAT16,
     assert_close,
+    assert_close_in_half,
     assert_other_family_named,
     assert_peer_reads_back,
     assert_sharded_loads,
@@ -133,14 +133,14 @@ class CausalParity:
     def test_bfloat16_stays_within_its_bound(self, peer: Any, ours: Any, ids: Tensor) -> None:
         half = copy.deepcopy(ours).bfloat16()
         rounded = copy.deepcopy(peer).bfloat16().float()
-        assert_close(half(ids).logits, rounded(ids).logits, BFLOAT16)
-        assert_close(half(ids, inspect=True).logits, rounded(ids).logits, BFLOAT16)
+        assert_close_in_half(half(ids).logits, rounded(ids).logits)
+        assert_close_in_half(half(ids, inspect=True).logits, rounded(ids).logits)
 
     def test_float16_stays_within_its_bound(self, peer: Any, ours: Any, seed: int) -> None:
         ids, mask, positions = padded_batch(seed, VOCAB, LENGTHS, "left")
         half = copy.deepcopy(ours).half()
         reference = copy.deepcopy(peer).half().float()(ids, attention_mask=mask, position_ids=positions).logits
-        assert_close(half(ids, attention_mask=mask).logits, reference, BFLOAT16 / 4, where=mask)
+        assert_close_in_half(half(ids, attention_mask=mask).logits, reference, where=mask)
 
     def test_gradients_equal_the_peer(self, peer: Any, ours: Any, ids: Tensor) -> None:
         peer(ids, labels=ids).loss.backward()

@@ -22,7 +22,7 @@ class TestGpt(CausalParity):
         n_heads = draw.choice([1, 2, 4])
         return OpenAIGPTConfig(
             **self.COMMON,
-            n_embd=n_heads * draw.choice([4, 8]),
+            n_embd=n_heads * draw.choice([8, 12]),
             n_head=n_heads,
             n_layer=draw.choice([1, 2, 3]),
             n_positions=POSITIONS,

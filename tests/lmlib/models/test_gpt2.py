@@ -24,7 +24,7 @@ class TestGpt2(CausalParity):
         n_heads = draw.choice([1, 2, 4])
         return GPT2Config(
             **self.COMMON,
-            n_embd=n_heads * draw.choice([4, 8]),
+            n_embd=n_heads * draw.choice([8, 12]),
             n_head=n_heads,
             n_layer=draw.choice([1, 2, 3]),
             n_inner=draw.choice([None, 20]),

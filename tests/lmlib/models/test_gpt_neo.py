@@ -23,7 +23,7 @@ class TestGptNeo(CausalParity):
         types = draw.choice([[[["global", "local"], 1]], [[["local"], 2], [["global"], 1]], [[["global"], 1]]])
         return GPTNeoConfig(
             **self.COMMON,
-            hidden_size=n_heads * draw.choice([4, 8]),
+            hidden_size=n_heads * draw.choice([8, 12]),
             num_heads=n_heads,
             attention_types=types,
             num_layers=sum(len(kinds) * times for kinds, times in types),

@@ -1,0 +1,1 @@
+"""Metrics, each equal to an independent witness."""
