@@ -278,8 +278,8 @@ def test_the_recall_experiment_stays_in_its_stored_bands_over_five_seeds():
     namespace: dict[str, Any] = {}
     for name in ("parameters", "imports", "recall-data", "recall-model"):
         run(cells[name]["source"], namespace)
-    run(cells["recall-training"]["source"].partition("n_runs = ")[0], namespace)
-    run(cells["recall-bands"]["source"].partition("for name")[0], namespace)
+    run(cells["recall-training"]["source"].partition("\nn_runs = ")[0], namespace)
+    run(cells["recall-bands"]["source"].partition("\nfor name")[0], namespace)
     low, high = namespace["FIRST"]
     for seed in range(5):
         ends = {}
