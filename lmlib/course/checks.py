@@ -243,22 +243,26 @@ def decode_outcome(expected: dict[str, Any]) -> Outcome:
 def _known_mistakes(parts: Question, mistakes: dict[str, Any], marks: list[Any]) -> dict[str, str]:
     """The known mistakes that explain failed cases: the one that explains most, then any that adds to it.
 
-    A mark that says little (an exception, True or False) must be the same in every failed case.
+    A mark that says little (an exception, True or False) must be equal in every case in which the mistake fails, and
+    explain all that the others leave.
     """
-    failed = {i for i, mark in enumerate(marks) if mark is not None}
-    explains = {}
+    left = {i for i, mark in enumerate(marks) if mark is not None}
+    specific, vague = {}, {}
     for name, known in mistakes.items():
-        equal = {i for i in failed if matches(marks[i], known["fingerprints"].get(parts.cases[i].name))}
-        enough = isinstance(parts, ValueQuestion) or any(is_specific(marks[i]) for i in equal)
-        if equal and (enough or equal == failed):
-            explains[name] = equal
-    named: dict[str, str] = {}
-    left = set(failed)
-    while explains and (best := max(explains, key=lambda name: len(explains[name] & left))):
-        if not explains[best] & left:
+        prints = [known["fingerprints"].get(case.name) for case in parts.cases]
+        equal = {i for i in left if matches(marks[i], prints[i])}
+        if isinstance(parts, ValueQuestion) or any(is_specific(marks[i]) for i in equal):
+            specific[name] = equal
+        elif equal == {i for i, mark in enumerate(prints) if mark is not None}:
+            vague[name] = equal
+    named = {}
+    while left and specific:
+        best = max(specific, key=lambda name: len(specific[name] & left))
+        if not specific[best] & left:
             break
-        left -= explains.pop(best)
+        left -= specific.pop(best)
         named[best] = mistakes[best]["says"]
+    named |= {name: mistakes[name]["says"] for name, equal in vague.items() if left and left <= equal}
     return named
 
 

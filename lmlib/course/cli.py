@@ -74,58 +74,6 @@ def _escape(text: str) -> str:
 
 
 @app.command()
-def release(
-    assignments: Names = None,
-    nbgrader: Annotated[
-        Path | None, typer.Option(help="Write nbgrader's FOLDER/source/ASSIGNMENT/ instead.", metavar="FOLDER")
-    ] = None,
-) -> None:
-    """Prove the checks of assignments, and make exercises/ from solutions/: no answer is left in it."""
-    from lmlib.course.release import release_all
-
-    release_all(assignments or [], nbgrader)
-
-
-@app.command()
-def check(
-    notebook: Annotated[Path, typer.Argument(help="Your copy of an assignment (.ipynb).")],
-    timeout: Timeout = 60,
-) -> None:
-    """Run your answers in a fresh copy of the assignment, and say points and what is wrong; 0 at full points."""
-    from lmlib.course.checking import check_and_show
-
-    check_and_show(notebook, timeout)
-
-
-@app.command()
-def grade(
-    submissions: Annotated[Path, typer.Argument(help="A folder with a folder for each student.")],
-    out: Annotated[Path | None, typer.Option(help="Write the table to a .csv or .json file.")] = None,
-    timeout: Timeout = 60,
-) -> None:
-    """Grade a folder of notebooks. It trusts them: their code runs with your rights."""
-    from lmlib.course.grade import grade_all
-
-    grade_all(submissions, out, timeout)
-
-
-@app.command()
-def progress() -> None:
-    """Show what is solved in work/, and what is worth doing next."""
-    from lmlib.course.progress import show
-
-    show()
-
-
-@app.command()
-def new(name: Annotated[str, typer.Argument(help="CHAPTER/NAME, such as 03_algorithms/02_encoder")]) -> None:
-    """Start an assignment: a small complete instructor's notebook in solutions/, to be changed."""
-    from lmlib.course.new import start_assignment
-
-    start_assignment(name)
-
-
-@app.command()
 def build(paths: Paths = None) -> None:
     """Execute text notebooks (.py) and write the .ipynb beside each; the old one stays when a cell fails."""
     from lmlib.course.build import build_all
@@ -221,3 +169,55 @@ def doctor(
     from lmlib.course.doctor import doctor as examine
 
     examine(as_json)
+
+
+@app.command()
+def release(
+    assignments: Names = None,
+    nbgrader: Annotated[
+        Path | None, typer.Option(help="Write nbgrader's FOLDER/source/ASSIGNMENT/ instead.", metavar="FOLDER")
+    ] = None,
+) -> None:
+    """Prove the checks of assignments, and make exercises/ from solutions/: no answer is left in it."""
+    from lmlib.course.release import release_all
+
+    release_all(assignments or [], nbgrader)
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(help="Your copy of an assignment (.ipynb).")],
+    timeout: Timeout = 60,
+) -> None:
+    """Run your answers in a fresh copy of the assignment, and say points and what is wrong; 0 at full points."""
+    from lmlib.course.checking import check_and_show
+
+    check_and_show(notebook, timeout)
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(help="A folder with a folder for each student.")],
+    out: Annotated[Path | None, typer.Option(help="Write the table to a .csv or .json file.")] = None,
+    timeout: Timeout = 60,
+) -> None:
+    """Grade a folder of notebooks. It trusts them: their code runs with your rights."""
+    from lmlib.course.grade import grade_all
+
+    grade_all(submissions, out, timeout)
+
+
+@app.command()
+def progress() -> None:
+    """Show what is solved in work/, and what is worth doing next."""
+    from lmlib.course.progress import show
+
+    show()
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="CHAPTER/NAME, such as 03_algorithms/02_encoder")]) -> None:
+    """Start an assignment: a small complete instructor's notebook in solutions/, to be changed."""
+    from lmlib.course.new import start_assignment
+
+    start_assignment(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lmlib.course import book
 from lmlib.course.checking import NOT_RUN, Result, check_notebook
-from lmlib.course.errors import CourseError
+from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.notebooks import write_atomically
 
 SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -88,8 +88,15 @@ def grade_all(folder: Path, out: Path | None, timeout: float) -> None:
         grades.append(_grade(student, path, timeout, base))
         print(line(grades[-1]), flush=True)
     if out:
-        write_atomically(out, as_csv(grades) if out.suffix == ".csv" else as_json(grades))
+        _write(out, as_csv(grades) if out.suffix == ".csv" else as_json(grades))
         print(f"written to {out}")
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        write_atomically(out, text)
+    except OSError as error:
+        raise WorkFailedError(f"{out}: it cannot be written ({error.strerror}); the table is above") from None
 
 
 def line(row: Grade) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmlib.course import book, notebooks
 from lmlib.course.checking import Result, released_assignments
+from lmlib.course.errors import WorkFailedError
 from lmlib.course.merge import answers_in
 
 FILE = ".progress.json"
@@ -42,7 +43,10 @@ def remember(result: Result, notebook: Path, base: Path) -> None:
         question.question: {"score": question.score, "answer": answers.get(f"{question.question}-answer", "")}
         for question in result.questions
     }
-    notebooks.write_atomically(work / FILE, json.dumps(stored, ensure_ascii=False, indent=1) + "\n")
+    try:
+        notebooks.write_atomically(work / FILE, json.dumps(stored, ensure_ascii=False, indent=1) + "\n")
+    except OSError as error:
+        raise WorkFailedError(f"{work / FILE}: progress cannot be stored ({error.strerror})") from None
 
 
 def progress(base: Path) -> list[QuestionProgress]:
@@ -73,8 +77,10 @@ def progress(base: Path) -> list[QuestionProgress]:
 
 
 def _stored(work: Path) -> dict[str, Any]:
-    path = work / FILE
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        return dict(json.loads((work / FILE).read_text("utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}  # never checked, or damaged: the next check writes it anew
 
 
 def _copy(work: Path, assignment: str) -> Path | None:

@@ -37,6 +37,12 @@ class Release:
     def write(self, folder: Path) -> None:
         """Write the three files into a folder."""
         stem = self.assignment.stem
+        try:
+            self._write(folder, stem)
+        except OSError as error:
+            raise WorkFailedError(f"{folder}: the release cannot be written ({error.strerror})") from None
+
+    def _write(self, folder: Path, stem: str) -> None:
         notebooks.write(self.notebook, folder / f"{stem}.ipynb")
         notebooks.write_atomically(folder / f"{stem}_checks.py", self.checks)
         notebooks.write_atomically(folder / f"{stem}_checks.json", self.data)
@@ -127,7 +133,7 @@ def _with_facts(source: str, facts: dict[str, Any]) -> str:
     """The statement with a line below its heading: points, difficulty, minutes, section."""
     heading, _, rest = source.partition("\n")
     points = "1 point" if facts["points"] == 1 else f"{facts['points']:g} points"
-    line = f"*{points} · difficulty {facts['difficulty']} of 5 · about {facts['minutes']} minutes"
+    line = f"*{points} · difficulty {facts['difficulty']} of 5 · about {facts['minutes']} min"
     return f"{heading}\n\n{line} · section {facts['section']}*\n{rest}"
 
 

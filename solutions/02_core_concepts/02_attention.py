@@ -33,7 +33,8 @@ from lmlib.course.checks import hint
 # | returns `output` | (..., T, D_v) | for each query a mean of the values |
 # | returns `weights` | (..., T, S) | how much each query takes from each key |
 #
-# The dots are any number of leading dimensions: batch, heads, or none. Use no attention function of torch here.
+# The dots are any number of leading dimensions: batch, heads, or none. Write it with `@` and a
+# softmax; torch's own function would pass as well, but you would not have seen how it works.
 #
 # **What usually goes wrong:** the axis of the softmax, which width is $d_k$, and an exponential that overflows.
 
@@ -593,6 +594,18 @@ def multi_head_attention(x, w_query, w_key, w_value, w_output, n_heads):
     query, key, value = ((x @ w).view(B, n_heads, T, C // n_heads) for w in (w_query, w_key, w_value))
     heads = F.scaled_dot_product_attention(query, key, value)
     return heads.transpose(1, 2).reshape(B, T, C) @ w_output
+
+
+# %% name="heads-mistake-view-twice"
+# %%mistake heads
+# Both times `view` stands where `transpose` belongs. The two undo each other in shape, so nothing looks wrong; but each
+# head has seen blocks of positions with their features mixed, not all positions with a slice of the features.
+def multi_head_attention(x, w_query, w_key, w_value, w_output, n_heads):
+    B, T, C = x.shape
+    if C % n_heads:
+        raise ValueError(f"{n_heads} does not divide {C}")
+    query, key, value = ((x @ w).view(B, n_heads, T, C // n_heads) for w in (w_query, w_key, w_value))
+    return F.scaled_dot_product_attention(query, key, value).reshape(B, T, C) @ w_output
 
 
 # %% name="heads-mistake-merge-without-transpose"

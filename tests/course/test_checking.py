@@ -129,7 +129,7 @@ def copy_answer_cell(nb):
         (broken(lambda nb: nb["metadata"].pop("lmbook")), "other is no released assignment"),
         (broken(lambda nb: nb.pop("cells")), "this is not a notebook"),
         (broken(lambda nb: nb["cells"].append("text")), "this is not a notebook"),
-        (broken(lambda nb: nb["cells"][0].pop("source")), "is damaged"),
+        (broken(lambda nb: nb["cells"][0].update(cell_type="video")), "is damaged"),
         (broken(lambda nb: nb["cells"][0]["metadata"].update(nbgrader="x")), "is damaged"),
         ([1, 2], "this is not a notebook"),
     ],
