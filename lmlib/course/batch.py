@@ -123,7 +123,10 @@ def _execute(task: Task, settings: Settings, threads: int, stop: Event, display:
         return Execution(0.0, failure=Failure("stopped", "interrupted"))
     display.began(task.name, len(task.notebook["cells"]))
     watch = Watch(settings.timeout, stop, lambda index, cell: display.cell(task.name, index, cell))
-    return execute(task.notebook, task.path.parent, task.parameters, threads, watch)
+    try:
+        return execute(task.notebook, task.path.parent, task.parameters, threads, watch)
+    except OSError as error:
+        return Execution(0.0, failure=Failure("start", f"no temporary files can be written ({error.strerror})"))
 
 
 def _settle(task: Task, execution: Execution, settings: Settings, display: Display) -> Result:

@@ -41,6 +41,9 @@ def main() -> None:
     except CourseError as error:
         _say_error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        _say_error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
             _say_error("interrupted")

@@ -62,7 +62,9 @@ def _held(row: "Result") -> int:
 
 
 def _executed(row: "Result", settings: "Settings") -> str | None:
-    """The executed notebook, as a path relative to the report."""
+    """The executed notebook, as a path relative to the report; none when this run did not get to its end."""
+    if row.status in ("timeout", "died", "start", "stopped"):
+        return None  # what lies there came from an earlier run
     path = Path("notebooks") / f"{row.name}.ipynb"
     return path.as_posix() if (settings.out / path).is_file() else None
 

@@ -185,6 +185,16 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_sentence_and_keeps_the_good_r
     assert (book / "out" / "notebooks" / "chapters" / "01_a.ipynb").read_bytes() == good
 
 
+def test_without_room_for_temporary_files_the_notebook_fails_with_the_reason(book, monkeypatch):
+    write_text_notebook(book / "chapters" / "01_a.py", "1")
+    monkeypatch.setattr("tempfile.tempdir", str(book / "absent"))
+    with pytest.raises(WorkFailedError, match="1 of 1 notebooks failed"):
+        batch.run([], Settings(book / "out"))
+    row = report(book / "out")["notebooks"][0]
+    assert (row["status"], row["executed"]) == ("start", None)
+    assert "no temporary files can be written (No such file or directory)" in row["failure"]["message"]
+
+
 def descendants(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 

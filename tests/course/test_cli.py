@@ -52,6 +52,21 @@ def test_wrong_use_is_one_sentence_and_exit_code_2(book, lmbook, arguments, sent
     assert not (book / "build" / "run" / "report.json").exists()
 
 
+def test_a_file_that_cannot_be_written_is_one_sentence(book, monkeypatch, capsys):
+    from lmlib.course import build, cli
+
+    def refuse(paths):
+        raise OSError(30, "Read-only file system", "chapters/01_a.ipynb")
+
+    monkeypatch.setattr(build, "build_all", refuse)
+    monkeypatch.setattr("sys.argv", ["lmbook", "build"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    assert "chapters/01_a.ipynb: Read-only file system" in capsys.readouterr().err
+
+
 def test_pairs_of_name_and_value_are_joined_for_the_parser():
     from lmlib.course.cli import _with_pairs_joined
 

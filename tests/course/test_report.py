@@ -21,7 +21,7 @@ def page(book):
             [{"name": evil, "passed": True}],
             [{"name": "loss", "value": 1.23456, "unit": "nats"}],
         ),
-        Result("kept", "unchanged", 3.0, points=[{"name": "q1", "score": 1.5, "max": 2.0, "mistakes": []}]),
+        Result("kept", "unchanged", 3.0, points=[{"name": "q1", "score": 1.5, "max": 2.0, "text": ""}]),
         Result("bad", "failed", 1.0, failure=Failure("error", evil, "cell-name", f"Traceback {evil}")),
     ]
     path = report.write(rows, Settings(book / "out", given={"seed": 3}), 2, 1, book)
