@@ -1,6 +1,7 @@
 """Text notebooks executed, with the .ipynb beside each: the same file again when the outputs are the same."""
 
 from pathlib import Path
+from typing import Any
 
 from lmlib.course import book, notebooks
 from lmlib.course.errors import WorkFailedError
@@ -27,7 +28,24 @@ def build(text: Path) -> Path:
         raise WorkFailedError(f"{book.shown(text)}: {execution.failure}")
     # Only outputs and execution counts come from the run: everything else is as in the text.
     executed = zip(execution.notebook["cells"], source["cells"], strict=True)
-    cells = [{**done, "metadata": cell["metadata"]} for done, cell in executed]
+    cells = [_joined({**done, "metadata": cell["metadata"]}) for done, cell in executed]
     target = text.with_suffix(".ipynb")
     notebooks.write({**source, "cells": cells}, target)
     return target
+
+
+def _joined(cell: dict[str, Any]) -> dict[str, Any]:
+    """The cell with neighbouring pieces of one stream as one output: where the kernel parts them is chance.
+
+    (nbclient can do this too, in time that grows with the square of a line's length.)
+    """
+    if cell["cell_type"] != "code":
+        return cell
+    outputs: list[dict[str, Any]] = []
+    for output in cell["outputs"]:
+        last = outputs[-1] if outputs else {}
+        if output["output_type"] == "stream" and last.get("name") == output["name"]:
+            outputs[-1] = {**last, "text": last["text"] + output["text"]}
+        else:
+            outputs.append(output)
+    return {**cell, "outputs": outputs}

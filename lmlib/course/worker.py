@@ -38,7 +38,6 @@ def main(folder: Path) -> None:
             engine_name="watched",
             progress_bar=False,
             start_timeout=START_TIMEOUT,
-            coalesce_streams=True,
         )
     except PapermillExecutionError:
         pass

@@ -112,11 +112,13 @@ class Albert(Bert):
         return linear("pooler", "pooler")
 
     def head_names(self) -> dict[str, Stored]:
-        if self.head not in ("pretraining", "masked_lm"):
-            return super().head_names()
-        names = linear("masked_head.dense", "predictions.dense") | linear("masked_head.norm", "predictions.LayerNorm")
-        names["masked_head.bias"] = "predictions.bias"
-        return names | (linear("pair_head", self.PAIR_HEAD) if self.head == "pretraining" else {})
+        names = super().head_names()
+        if self.head in ("pretraining", "masked_lm"):
+            names |= linear("masked_head.dense", "predictions.dense") | linear(
+                "masked_head.norm", "predictions.LayerNorm"
+            )
+            names["masked_head.bias"] = "predictions.bias"
+        return names
 
     def tied_names(self) -> dict[str, str]:
         return {name.removeprefix("cls."): source for name, source in super().tied_names().items()}

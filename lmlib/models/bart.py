@@ -4,22 +4,23 @@ New in this family: learned positions on both sides, stored with two unused rows
 embeddings; one embedding for source, target and output; and without a target, the decoder copies the source.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmlib.models.base import Config, Output, Stored, check_labels, joined, linear
+from lmlib.models.base import Output, Stored, joined, linear
 from lmlib.models.encoder_decoder import EncoderDecoder
+from lmlib.models.heads import LabelledConfig, class_loss
 from lmlib.transformer import Shape
 
 UNUSED_POSITIONS = 2  # rows in front of the position tables, from a time when positions counted from the padding id
 
 
 @dataclass
-class BartConfig(Config):
+class BartConfig(LabelledConfig):
     """Sizes of a BART; the defaults are BART-large."""
 
     MODEL_TYPE: ClassVar[str] = "bart"
@@ -57,13 +58,7 @@ class BartConfig(Config):
     bos_token_id: int = 0
     eos_token_id: int = 2
     decoder_start_token_id: int = 2
-    n_labels: int = 3
-
-    @classmethod
-    def from_peer(cls, values: dict[str, Any]) -> "BartConfig":
-        config = super().from_peer(values)
-        config.n_labels = len(values.get("id2label") or {}) or values.get("num_labels", 3)
-        return config
+    n_labels: int = field(default=3, kw_only=True)
 
     @classmethod
     def check_peer(cls, values: dict[str, Any]) -> None:
@@ -71,9 +66,7 @@ class BartConfig(Config):
             raise ValueError("this BART ties its output layer to its embedding and normalises after each sublayer")
 
     def to_peer(self) -> dict[str, Any]:
-        values = super().to_peer()
-        n_labels = values.pop("n_labels")
-        return values | {"id2label": {str(i): f"LABEL_{i}" for i in range(n_labels)}, "is_encoder_decoder": True}
+        return super().to_peer() | {"is_encoder_decoder": True}
 
     @property
     def source_vocab_size(self) -> int:
@@ -154,10 +147,9 @@ class Bart(EncoderDecoder):
         out.logits = self.classifier(out.pooled)
 
     def loss(self, out: Output, labels: Tensor) -> Tensor:
-        """Mean cross-entropy; for "classification" labels (B,) are classes."""
+        """Mean cross-entropy; for "classification" labels are those of `class_loss`."""
         if self.head == "classification" and out.logits is not None:
-            check_labels(labels, out.logits.shape[:1], self.config.n_labels)
-            return F.cross_entropy(out.logits, labels)
+            return class_loss(out.logits, labels)
         return super().loss(out, labels)
 
     def target(self, input_ids: Tensor | None, decoder_input_ids: Tensor | None, labels: Tensor | None) -> Tensor:

@@ -26,7 +26,7 @@ class LabelledConfig(Config):
         config = super().from_peer(values)
         names = values.get("id2label") or {}
         config.label_names = [names[i] for i in sorted(names, key=int)] or None
-        config.n_labels = len(names) or values.get("num_labels", 2)
+        config.n_labels = len(names) or values.get("num_labels", cls.n_labels)
         return config
 
     def to_peer(self) -> dict[str, Any]:

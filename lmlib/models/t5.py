@@ -123,6 +123,14 @@ class T5(EncoderDecoder):
             self.output = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.initialise()
 
+    @classmethod
+    def for_weights(cls, config: T5Config, head: str | None, stored: dict[str, Tensor], head_is_new: bool) -> "T5":
+        """A stored output layer that differs from the embedding unties the two, whatever the config says."""
+        both = {"lm_head.weight", "shared.weight"} <= stored.keys()
+        if both and not head_is_new and not torch.equal(stored["lm_head.weight"], stored["shared.weight"]):
+            config.tied = False
+        return cls(config, head)
+
     @torch.no_grad()
     def initialise(self) -> None:
         """Start weights so that unscaled scores have variance 1: queries are smaller by √d_head."""
@@ -160,14 +168,6 @@ class T5(EncoderDecoder):
             states = states * self.config.d_model**-0.5
         weight = self.embedding.weight if self.output is None else self.output.weight
         return nn.functional.linear(states, weight)
-
-    def load_stored(self, stored: dict[str, Tensor], skip_head: bool = False, source: str = "the checkpoint") -> None:
-        """As in the base class; a stored output layer that is not the embedding unties the two, as the peer does."""
-        both = self.head == "language_model" and {"lm_head.weight", "shared.weight"} <= stored.keys()
-        if both and self.output is None and not torch.equal(stored["lm_head.weight"], stored["shared.weight"]):
-            self.config.tied = False
-            self.output = nn.Linear(self.config.d_model, self.config.vocab_size, bias=False)
-        super().load_stored(stored, skip_head, source)
 
     def tied_names(self) -> dict[str, str]:
         copies = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"]

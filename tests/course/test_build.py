@@ -1,6 +1,7 @@
 """Text notebooks built into .ipynb files."""
 
 from lmlib.course import notebooks
+from lmlib.course.build import _joined
 
 from .conftest import write_text_notebook
 
@@ -16,6 +17,16 @@ def test_a_build_is_the_same_file_when_built_again_and_has_outputs_only_from_the
     built = notebooks.read(text.with_suffix(".ipynb"))
     assert notebooks.same_source(notebooks.read(text), built)
     assert built["cells"][2]["outputs"][0]["data"] == {"text/plain": "42"}
+
+
+def test_pieces_of_one_stream_become_one_output():
+    def stream(name, text):
+        return {"output_type": "stream", "name": name, "text": text}
+
+    shown = {"output_type": "display_data", "data": {}, "metadata": {}}
+    parts = [stream("stdout", "a"), stream("stdout", "b\n"), stream("stderr", "c"), shown, stream("stderr", "d")]
+    joined = _joined({"cell_type": "code", "outputs": parts})["outputs"]
+    assert joined == [stream("stdout", "ab\n"), stream("stderr", "c"), shown, stream("stderr", "d")]
 
 
 def test_a_failing_cell_is_named_and_the_old_file_stays(book, lmbook):

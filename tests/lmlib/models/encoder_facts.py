@@ -168,6 +168,16 @@ class EncoderFacts:
         again = self.HEADS["classification"].from_pretrained(tmp_path / "tuned").eval()
         parity.assert_close(out.logits, again(**batch).logits)
 
+    def test_every_head_can_be_new_on_a_backbone_without_a_pooler(self, seed: int, tmp_path: Path) -> None:
+        self.draw(seed, "masked_lm").save_pretrained(tmp_path)
+        for head in (head for head in self.HEADS if head is not None):
+            ours = from_pretrained(tmp_path, new_head=head, n_labels=2)
+            ours.save_pretrained(tmp_path / head)
+            again = from_pretrained(tmp_path / head)
+            assert again.head == head
+            for (name, one), (_, other) in zip(again.named_parameters(), ours.named_parameters(), strict=True):
+                assert torch.equal(one, other), name
+
     def test_a_padded_batch_equals_one_by_one(self, seed: int, tmp_path: Path) -> None:
         peer = self.draw(seed, None)
         ours = parity.loaded(peer, tmp_path)

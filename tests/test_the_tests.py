@@ -1,0 +1,78 @@
+"""The rules of tests/conftest.py, tried on small test files: skips must be listed, seeds replay, long tests wait."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import __main__ as steps
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(folder: Path, source: str, *options: str) -> subprocess.CompletedProcess:
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    long: long\n    gpu: gpu\n")
+    (folder / "test_small.py").write_text("import pytest\n" + source)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:nbval"]
+    return subprocess.run(
+        [*command, "-c", str(folder / "pytest.ini"), *options, str(folder)], capture_output=True, text=True, cwd=ROOT
+    )
+
+
+@pytest.mark.parametrize("place", ["def test_a(): pytest.skip('{}')", "pytest.skip('{}', allow_module_level=True)"])
+def test_a_skip_fails_the_run_unless_its_reason_is_listed(tmp_path, place):
+    passing = "\ndef test_b(): pass\n"
+    unlisted = run(tmp_path, place.format("no time today") + passing)
+    assert unlisted.returncode != 0
+    assert "SKIP NOT ON THE LIST" in unlisted.stdout
+    assert "no time today" in unlisted.stdout
+    listed = run(tmp_path, "def test_a(): pytest.skip('needs a CUDA device')" + passing)
+    assert listed.returncode == 0
+    assert "NOT ON THE LIST" not in listed.stdout
+
+
+def test_an_unlisted_skip_fails_also_when_workers_share_the_tests(tmp_path):
+    result = run(tmp_path, "def test_a(): pytest.skip('no time')\ndef test_b(): pass\n", "-n", "2")
+    assert result.returncode != 0
+    assert "SKIP NOT ON THE LIST" in result.stdout
+
+
+def test_a_drawn_seed_is_printed_by_the_failure_and_replays(tmp_path):
+    failing = run(tmp_path, "def test_a(seed): assert seed is None, f'drew {seed}'\n")
+    drawn = re.search(r"replay with --seed (\d+)", failing.stdout)
+    assert drawn
+    again = run(tmp_path, "def test_a(seed): assert seed is None, f'drew {seed}'\n", "--seed", drawn[1])
+    assert f"drew {drawn[1]}" in again.stdout
+
+
+def test_long_tests_run_only_when_all_are_asked_for(tmp_path):
+    source = "@pytest.mark.long\ndef test_a(): assert False\ndef test_b(): pass\n"
+    assert run(tmp_path, source).returncode == 0
+    assert run(tmp_path, source, "--all").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("tests", "counts"),
+    [
+        ("def test_a(): pass\ndef test_b(): assert False\ndef test_c(): pytest.skip('needs git')\n", (1, 1, 1)),
+        ("def test_a(: pass\n", (0, 1, 0)),
+    ],
+)
+def test_the_counts_of_a_step_are_those_of_its_tests(tmp_path, tests, counts):
+    run(tmp_path, tests, f"--junit-xml={tmp_path / 'counts.xml'}")
+    assert steps._counts(tmp_path / "counts.xml") == counts
+
+
+def test_one_failing_step_fails_the_whole_and_the_others_still_run(monkeypatch, capsys):
+    ran = []
+
+    def pretend(name: str, command: list[str]) -> tuple[bool, tuple[int, int, int]]:
+        ran.append(name)
+        return name != "types", (1, 0, 0) if name != "types" else (0, 1, 0)
+
+    monkeypatch.setattr(steps, "_run", pretend)
+    assert steps.main([]) == 1
+    assert ran == ["lint", "format", "types", "rooms", "notebooks", "tests"]
+    assert capsys.readouterr().out.splitlines()[-1] == "5 passed, 1 failed, 0 skipped"
