@@ -175,14 +175,14 @@ def test_gradients_agree_with_finite_differences(cell: str):
 
 
 def test_an_lstm_learns_to_copy_over_a_gap():
-    """The last token repeats the first, four steps before: only a state that is kept can know it."""
+    """The last token repeats the first, three fillers before: only a state that is kept can know it."""
     torch.manual_seed(0)
-    model = RecurrentLM(RecurrentConfig(8, 24, 1))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(150):
-        first = torch.randint(2, 8, (32, 1))
-        ids = torch.cat([first, torch.zeros(32, 4, dtype=torch.long), first], dim=1)
-        labels = torch.cat([torch.full((32, 5), -100), first], dim=1)
+    model = RecurrentLM(RecurrentConfig(8, 16, 1))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(120):
+        first = torch.randint(2, 8, (16, 1))
+        ids = torch.cat([first, torch.zeros(16, 3, dtype=torch.long), first], dim=1)
+        labels = torch.cat([torch.full((16, 4), -100), first], dim=1)
         loss = model(input_ids=ids, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()

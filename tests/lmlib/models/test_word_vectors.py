@@ -30,7 +30,7 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
 N_ROWS, N_COLUMNS = 3, 4
 
 
-def planted_corpus(seed: int, n_sentences: int = 4000) -> list[list[str]]:
+def planted_corpus(seed: int, n_sentences: int = 3000) -> list[list[str]]:
     """Each word w<row><column> stands among words of its row and of its column; one in five is drawn by chance.
 
     So w00 is to w01 as w20 is to w21, and two words are alike when they share a row or a column.
@@ -67,7 +67,7 @@ def as_ours(model: gensim.models.Word2Vec) -> WordVectors:
 @pytest.mark.parametrize("method", ["skip_gram", "cbow"])
 def test_word2vec_finds_the_planted_structure_as_gensim_does(seed: int, method: str):
     corpus = planted_corpus(seed % 1000)
-    config = Word2VecConfig(method, d_model=16, window=4, min_count=1, subsample=0, n_epochs=8, batch_size=256)
+    config = Word2VecConfig(method, d_model=16, window=4, min_count=1, subsample=0, n_epochs=4, batch_size=512)
     ours = train_word2vec(corpus, config)
     peer = gensim.models.Word2Vec(
         corpus, sg=method == "skip_gram", vector_size=16, window=4, min_count=1, sample=0, epochs=8, workers=1, seed=1
@@ -79,7 +79,7 @@ def test_word2vec_finds_the_planted_structure_as_gensim_does(seed: int, method: 
 
 def test_glove_finds_the_planted_structure(seed: int):
     corpus = planted_corpus(seed % 1000)
-    config = GloveConfig(d_model=16, window=4, min_count=1, n_epochs=30, batch_size=64, learning_rate=0.1)
+    config = GloveConfig(d_model=16, window=4, min_count=1, n_epochs=25, batch_size=64, learning_rate=0.1)
     vectors = train_glove(corpus, config)
     assert analogy_accuracy(vectors, planted_questions()).score > 0.9
     assert similarity_score(vectors, planted_similarities()).score > 0.6
@@ -203,7 +203,8 @@ def test_row_adagrad_counts_every_example_of_a_row_by_itself():
 
 def test_the_same_seed_gives_the_same_vectors():
     corpus = planted_corpus(0, n_sentences=50)
-    for train, config in ((train_word2vec, Word2VecConfig(min_count=1)), (train_glove, GloveConfig(min_count=1))):
+    configs = Word2VecConfig(min_count=1, n_epochs=1), GloveConfig(min_count=1, n_epochs=1)
+    for train, config in zip((train_word2vec, train_glove), configs, strict=True):
         assert torch.equal(train(corpus, config).matrix, train(corpus, config).matrix)
 
 
@@ -244,7 +245,7 @@ def test_wrong_input_is_refused_with_its_reason(call, error, message: str):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not DATA.is_dir(), reason="the real data sets in ../shared/data are not here")
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
 def test_on_real_text_the_scores_stand_beside_those_of_gensim():
     """Three novels and WordSim-353: a small corpus, so that scores are low; ours must not be lower by more than 0.1."""
     books = [file.read_text("utf-8-sig") for file in sorted((DATA / "gutenberg_books").glob("*.txt"))]
