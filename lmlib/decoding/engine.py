@@ -165,6 +165,8 @@ class Run:
                     f"no token of the vocabulary goes on from what is written, {self.continuations[row].tokens}, "
                     "and the constraint is not complete yet"
                 )
+            if max(ids) >= len(scores[0]):
+                raise ValueError(f"the constraint asks for token {max(ids)}; the model has {len(scores[0])} tokens")
             mask = torch.zeros_like(scores[0], dtype=torch.bool)
             mask[torch.tensor(ids, device=scores.device)] = True
             self.masks[state] = mask
