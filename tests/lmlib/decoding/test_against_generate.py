@@ -1,5 +1,6 @@
 """Greedy and beam search give the tokens of transformers' generate; the filters of samplers its scores."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,12 @@ def test_greedy_gives_the_tokens_of_generate(kind: str, penalty: float, seed: in
         assert [w.stopped_by for w in written] == ["token" if t[-1] == STOP else "length" for t in expected]
 
 
-@pytest.mark.parametrize("kind", PEERS)
 @pytest.mark.parametrize("length_penalty", [-1.0, 0.0, 1.0, 2.0])
 @pytest.mark.parametrize("early_stopping", [True, False, "never"])
 def test_beam_search_gives_the_tokens_and_scores_of_generate(
-    kind: str, length_penalty: float, early_stopping: Any, seed: int, tmp_path: Path
+    length_penalty: float, early_stopping: Any, seed: int, tmp_path: Path
 ) -> None:
-    peer, ours = pair(kind, seed, tmp_path)
+    peer, ours = pair(random.Random(seed).choice(list(PEERS)), seed, tmp_path)
     prompts, n_beams, n = prompts_of(seed), 4, 3
     options = {"length_penalty": length_penalty, "early_stopping": early_stopping}
     expected, out = peer_tokens(peer, prompts, num_beams=n_beams, num_return_sequences=n, **options)

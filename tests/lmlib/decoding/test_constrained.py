@@ -16,7 +16,7 @@ from tests.lmlib.decoding.tiny import pair
 from tests.lmlib.models.parity import randomised
 
 STOP = 0
-PIECES = [None, *'{}[]",:.-+eE \\/truefalsin0123456789abcdxyz"', "true", "null", "ab", '": ', "12", '", "', "中", "文"]
+PIECES = [None, *'{}[]",:.-+eE \\/truefalsino0123456789abcdxyz"', "true", "null", "ab", '": ', "12", '", "', "中", "文"]
 
 
 def writer(seed: int) -> Gpt2:
@@ -76,7 +76,7 @@ SHAPE = {
     "properties": {
         "ab": {"type": "string"},
         "n": {"type": "integer"},
-        "tags": {"type": "array", "items": {"enum": ["中文", 12, None]}, "minItems": 1, "maxItems": 3},
+        "list": {"type": "array", "items": {"enum": ["中文", 12, None]}, "minItems": 1, "maxItems": 3},
         "in": {"type": "object", "properties": {"x": {"type": "number"}, "y": {"type": "boolean"}}},
         "none": {"type": "null"},
     },
@@ -90,11 +90,11 @@ def test_json_of_a_shape_can_be_read_and_has_it(seed: int) -> None:
             continue  # a string or a number may go on for ever
         finished += 1
         value = json.loads(written)
-        assert list(value) == ["ab", "n", "tags", "in", "none"]
+        assert list(value) == ["ab", "n", "list", "in", "none"]
         assert isinstance(value["ab"], str)
         assert isinstance(value["n"], int)
-        assert 1 <= len(value["tags"]) <= 3
-        assert all(tag in ("中文", 12, None) for tag in value["tags"])
+        assert 1 <= len(value["list"]) <= 3
+        assert all(tag in ("中文", 12, None) for tag in value["list"])
         assert isinstance(value["in"]["x"], int | float)
         assert isinstance(value["in"]["y"], bool)
         assert value["none"] is None

@@ -9,6 +9,8 @@ from transformers import (
     BartForConditionalGeneration,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     T5Config,
@@ -42,6 +44,13 @@ def llama(seed: int) -> Any:
     return randomised(LlamaForCausalLM(config), seed)
 
 
+def gpt_neo(seed: int) -> Any:
+    """A tiny GPT-Neo of the peer library, with a layer that sees three tokens."""
+    sizes = {"hidden_size": 16, "num_heads": 2, "num_layers": 2, "window_size": 3, "max_position_embeddings": POSITIONS}
+    config = GPTNeoConfig(vocab_size=VOCAB, attention_types=[[["global", "local"], 1]], **sizes, **SPECIAL)
+    return randomised(GPTNeoForCausalLM(config), seed)
+
+
 def t5(seed: int) -> Any:
     """A tiny T5 of the peer library."""
     sizes = {"d_model": 12, "d_kv": 4, "d_ff": 20, "num_layers": 2, "num_heads": 2}
@@ -68,7 +77,7 @@ def bart(seed: int) -> Any:
     return randomised(BartForConditionalGeneration(config), seed)
 
 
-PEERS = {"gpt2": gpt2, "llama": llama}  # decoder-only
+PEERS = {"gpt2": gpt2, "llama": llama, "gpt_neo": gpt_neo}  # decoder-only
 READERS = {"t5": t5, "bart": bart}  # encoder-decoder
 
 
