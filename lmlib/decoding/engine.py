@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from lmlib.decoding.compiled import CompiledSteps
 from lmlib.decoding.sampling import Sampling, draw, generator_for, repetition_penalty
 from lmlib.decoding.session import Prompts, Session, checked_prompts, is_encoder_decoder
 from lmlib.decoding.stopping import Continuation, Stop
@@ -42,14 +43,16 @@ def generate(
     n: int = 1,
     stop: Stop | None = None,
     seed: int | None = None,
+    compiled: bool = False,
 ) -> list[Continuation]:
     """Continue every prompt, `n` times each; the first n of the result belong to the first prompt, and so on.
 
     prompts: lists of token ids, of any lengths (for an encoder-decoder: the sources). Without `sampling` the most
     likely token is taken each time. `penalty` above 1 makes repetition less likely. With a seed the draw is the same
-    every time. Raises ValueError that says what does not fit.
+    every time. `compiled` runs the steps through torch.compile: slow to begin, faster after. Raises ValueError that
+    says what does not fit.
     """
-    run = Run(model, prompts, max_new_tokens, sampling, penalty, constraint, n, stop or Stop(), seed)
+    run = Run(model, prompts, max_new_tokens, sampling, penalty, constraint, n, stop or Stop(), seed, compiled)
     while run.is_open:
         run.step()
     return run.continuations
@@ -66,9 +69,10 @@ def stream(
     n: int = 1,
     stop: Stop | None = None,
     seed: int | None = None,
+    compiled: bool = False,
 ) -> Iterator[list[int | None]]:
     """As `generate`, but gives the new token of every row as soon as it is there; None for a row that has ended."""
-    run = Run(model, prompts, max_new_tokens, sampling, penalty, constraint, n, stop or Stop(), seed)
+    run = Run(model, prompts, max_new_tokens, sampling, penalty, constraint, n, stop or Stop(), seed, compiled)
     return iter(run)
 
 
@@ -86,6 +90,7 @@ class Run:
         n: int,
         stop: Stop,
         seed: int | None,
+        compiled: bool,
     ):
         if n < 1 or (n > 1 and sampling is None):
             raise ValueError(f"n={n}: one or more continuations a prompt, and more than one only with sampling=")
@@ -94,8 +99,9 @@ class Run:
         rows = checked_prompts(model, prompts, max_new_tokens)
         self.ending = stop.after(model, max_new_tokens)
         self.sampling, self.penalty, self.constraint = sampling, penalty, constraint
-        self.session = Session.start(model, rows, max_new_tokens)
-        self.session.repeat(n)
+        session = Session.start(model, rows, max_new_tokens)
+        session.repeat(n)
+        self.session: Session | CompiledSteps = CompiledSteps(session) if compiled else session
         self.continuations = [Continuation(i) for i in range(len(rows)) for _ in range(n)]
         self.open = set(range(len(self.continuations)))
         self.generator = generator_for(seed, self.session.scores.device)
@@ -122,7 +128,7 @@ class Run:
             chosen = draw(self.sampling.probabilities(scores), self.generator)
         if self.seen is not None:
             self.seen.scatter_(1, chosen[:, None], True)
-        log_probs = self.session.scores.log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
+        log_probs = (self.session.scores.gather(1, chosen[:, None])[:, 0] - self.session.scores.logsumexp(-1)).tolist()
         was_open, tokens = self.open.copy(), chosen.tolist()
         for row in was_open:
             self._add(row, tokens[row], log_probs[row])
@@ -165,6 +171,8 @@ class Run:
                     f"no token of the vocabulary goes on from what is written, {self.continuations[row].tokens}, "
                     "and the constraint is not complete yet"
                 )
+            if max(ids) >= len(scores[0]):
+                raise ValueError(f"the constraint asks for token {max(ids)}; the model has {len(scores[0])} tokens")
             mask = torch.zeros_like(scores[0], dtype=torch.bool)
             mask[torch.tensor(ids, device=scores.device)] = True
             self.masks[state] = mask

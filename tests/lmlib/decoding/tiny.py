@@ -4,7 +4,18 @@ import random
 from pathlib import Path
 from typing import Any
 
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from tests.lmlib.models.parity import loaded, randomised
 
@@ -33,12 +44,46 @@ def llama(seed: int) -> Any:
     return randomised(LlamaForCausalLM(config), seed)
 
 
-PEERS = {"gpt2": gpt2, "llama": llama}
+def gpt_neo(seed: int) -> Any:
+    """A tiny GPT-Neo of the peer library, with a layer that sees three tokens."""
+    sizes = {"hidden_size": 16, "num_heads": 2, "num_layers": 2, "window_size": 3, "max_position_embeddings": POSITIONS}
+    config = GPTNeoConfig(vocab_size=VOCAB, attention_types=[[["global", "local"], 1]], **sizes, **SPECIAL)
+    return randomised(GPTNeoForCausalLM(config), seed)
+
+
+def t5(seed: int) -> Any:
+    """A tiny T5 of the peer library."""
+    sizes = {"d_model": 12, "d_kv": 4, "d_ff": 20, "num_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=VOCAB, **sizes, relative_attention_num_buckets=8, decoder_start_token_id=0, **SPECIAL)
+    return randomised(T5ForConditionalGeneration(config), seed)
+
+
+def bart(seed: int) -> Any:
+    """A tiny BART of the peer library, in which no token is forced."""
+    sizes = {
+        f"{side}_{name}": value
+        for side in ("encoder", "decoder")
+        for name, value in {"layers": 2, "ffn_dim": 20, "attention_heads": 2}.items()
+    }
+    config = BartConfig(
+        vocab_size=VOCAB,
+        d_model=16,
+        max_position_embeddings=POSITIONS,
+        decoder_start_token_id=1,
+        forced_eos_token_id=None,
+        **sizes,
+        **SPECIAL,
+    )
+    return randomised(BartForConditionalGeneration(config), seed)
+
+
+PEERS = {"gpt2": gpt2, "llama": llama, "gpt_neo": gpt_neo}  # decoder-only
+READERS = {"t5": t5, "bart": bart}  # encoder-decoder
 
 
 def pair(kind: str, seed: int, folder: Path) -> tuple[Any, Any]:
     """The peer and our model with the same weights."""
-    peer = PEERS[kind](seed)
+    peer = (PEERS | READERS)[kind](seed)
     return peer, loaded(peer, folder)
 
 
