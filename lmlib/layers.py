@@ -57,7 +57,7 @@ class GatedFeedForward(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) · weight, computed in float32; no mean is taken off. Source: Zhang & Sennrich 2019."""
+    """x / rms(x) · weight, computed in float32 inside; no mean is taken off. Source: Zhang & Sennrich 2019."""
 
     def __init__(self, d_model: int, eps: float = 1e-6):
         super().__init__()
@@ -65,8 +65,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        return self.weight * F.rms_norm(wide, (x.size(-1),), eps=self.eps).to(x.dtype)
+        return self.weight * F.rms_norm(x, (x.size(-1),), eps=self.eps)  # rounded before the weight, as the peers do
 
 
 NORMS: dict[str, Callable[..., nn.Module]] = {"layer": nn.LayerNorm, "rms": RMSNorm}

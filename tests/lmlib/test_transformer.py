@@ -74,7 +74,7 @@ def test_collecting_does_not_change_the_output(seed: int) -> None:
     """Explicit and fused attention agree for any switches, masks and biases, at every position."""
     draw = random.Random(seed)
     torch.manual_seed(seed)
-    for _ in range(12):
+    for _ in range(8):
         shape = draw_shape(draw)
         stack, given, x = Stack(shape).eval(), draw_given(draw, shape), torch.randn(2, 5, 12)
         trace = stack(x, **given, collect=True)
@@ -90,7 +90,7 @@ def test_collecting_does_not_change_the_output(seed: int) -> None:
 def test_cached_equals_uncached_for_any_switches(seed: int) -> None:
     draw = random.Random(seed)
     torch.manual_seed(seed)
-    for _ in range(10):
+    for _ in range(6):
         shape = draw_shape(draw)
         stack, x = Stack(shape).eval(), torch.randn(2, 6, 12)
         memory = torch.randn(2, 3, 12) if shape.cross_attention else None

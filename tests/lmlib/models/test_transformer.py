@@ -146,10 +146,9 @@ def test_own_source_vocabulary_and_output_layer_are_used(seed: int) -> None:
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("norm_first", [False, True])
-def test_invariants_of_an_encoder_decoder(seed: int, side: str, norm_first: bool) -> None:
+def test_invariants_of_an_encoder_decoder(seed: int, side: str) -> None:
     torch.manual_seed(seed)
-    ours, given = Transformer(tiny_config(seed, norm_first=norm_first)).eval(), batch(seed, side)
+    ours, given = Transformer(tiny_config(seed, norm_first=side == "left")).eval(), batch(seed, side)
     seq2seq_parity.assert_cached_equals_uncached(ours, given)
     seq2seq_parity.assert_batch_equals_one_by_one(ours, given)
     seq2seq_parity.assert_future_cannot_change_past(ours, given)
