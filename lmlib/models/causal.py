@@ -21,10 +21,9 @@ from lmlib.models.base import (
     check_cache,
     check_ids,
     check_index,
-    check_labels,
     count_positions,
 )
-from lmlib.models.heads import class_loss, token_loss
+from lmlib.models.heads import class_loss, next_token_loss
 from lmlib.transformer import Shape, Stack
 
 
@@ -183,9 +182,7 @@ class CausalModel(PretrainedModel):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         if self.head == "classification":
             return class_loss(logits, labels)
-        check_labels(labels, logits.shape[:2], self.config.vocab_size)
-        targets = labels[:, 1:]  # the token at t+1 is what position t predicts
-        return token_loss(logits[:, :-1], targets)
+        return next_token_loss(logits, labels)
 
     def head_names(self) -> dict[str, Stored]:
         if self.head == "classification":

@@ -64,6 +64,12 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORED_LABEL)
 
 
+def next_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy where position t of logits (B, T, V) predicts label t + 1 of (B, T). Raises ValueError."""
+    check_labels(labels, logits.shape[:2], logits.size(-1))
+    return token_loss(logits[:, :-1], labels[:, 1:])
+
+
 def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """The loss for one label a text, logits (B, N). Raises ValueError when the labels fit none of the three.
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmlib.models.base import IGNORED_LABEL, Config, Output, PretrainedModel, Stored, check_ids
+from lmlib.models.base import Config, Output, PretrainedModel, Stored, check_attention_mask, check_ids
+from lmlib.models.heads import next_token_loss
 
 
 class RecurrentLayer(nn.Module):
@@ -128,7 +128,9 @@ class RecurrentLM(PretrainedModel):
         """
         check_ids(input_ids, self.config.vocab_size)
         self._check_memory(memory, input_ids.size(0))
-        mask = self._mask(attention_mask, input_ids)
+        if attention_mask is not None:
+            check_attention_mask(attention_mask, *input_ids.shape)
+        mask = None if attention_mask is None else attention_mask.bool()
         x = self.dropout(self.embedding(input_ids))  # (B, T, C)
         hidden_states, states = [x], []
         for i, layer in enumerate(self.layers):
@@ -137,23 +139,10 @@ class RecurrentLM(PretrainedModel):
             hidden_states.append(x)
             states.append(state)
         logits = self.output(x)  # (B, T, V)
-        out = Output(x, logits=logits, memory=states)
-        if inspect:
-            out.hidden_states = hidden_states
+        out = Output(x, logits=logits, memory=states, hidden_states=hidden_states if inspect else None)
         if labels is not None:
-            out.loss = next_token_loss(logits, labels)
+            out.loss = next_token_loss(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels)
         return out
-
-    @staticmethod
-    def _mask(attention_mask: Tensor | None, input_ids: Tensor) -> Tensor | None:
-        if attention_mask is None:
-            return None
-        if attention_mask.shape != input_ids.shape:
-            raise ValueError(
-                f"attention_mask must be (B, T) like input_ids; "
-                f"got {tuple(attention_mask.shape)} for {tuple(input_ids.shape)}"
-            )
-        return attention_mask.bool()
 
     def _check_memory(self, memory: list[Tensor] | None, batch: int) -> None:
         if memory is None:
@@ -169,13 +158,3 @@ class RecurrentLM(PretrainedModel):
             for part, kind in (("input", "ih"), ("recurrent", "hh")):
                 names |= {f"layers.{i}.{part}.{what}": f"layers.{what}_{kind}_l{i}" for what in ("weight", "bias")}
         return names
-
-
-def next_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean -ln P over the labels (B, T) that are not -100; logits (B, T, V) at t are for the label at t + 1."""
-    if labels.shape != logits.shape[:2]:
-        raise ValueError(f"labels must be (B, T) = {tuple(logits.shape[:2])}; got {tuple(labels.shape)}")
-    targets = labels[:, 1:]
-    if not (targets != IGNORED_LABEL).any():
-        raise ValueError(f"no label is left to predict: the first has no context, {IGNORED_LABEL} takes no part")
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), ignore_index=IGNORED_LABEL)

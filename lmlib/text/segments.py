@@ -2,7 +2,11 @@
 
 import re
 
-CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# The blocks of ideographs that BERT's tokenizer sets apart, as a character class of a regular expression.
+CHINESE = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b73f"
+    "\U0002b740-\U0002b81f\U0002b820-\U0002ceaf\U0002f800-\U0002fa1f"
+)
 SEGMENT = re.compile(rf"[{CHINESE}]|[^\W_{CHINESE}]+")
 
 

@@ -4,12 +4,16 @@ Source: Wu et al. 2016; Devlin et al. 2019, section 3.
 """
 
 import json
+import re
 import unicodedata
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lmlib.text.segments import CHINESE
+
+CHINESE_CHARACTER = re.compile(f"[{CHINESE}]")
 CONTINUES = "##"  # marks a piece inside a word
 LONGEST_WORD = 100  # characters; a longer word becomes [UNK], as in BERT
 
@@ -106,13 +110,7 @@ def _spaced(char: str) -> str:
         return " "
     if char in "\0\ufffd" or unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs"):
         return ""
-    return f" {char} " if _is_chinese(char) else char
-
-
-def _is_chinese(char: str) -> bool:
-    blocks = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F))
-    more = ((0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
-    return any(low <= ord(char) <= high for low, high in blocks + more)
+    return f" {char} " if CHINESE_CHARACTER.match(char) else char
 
 
 def _is_punctuation(char: str) -> bool:

@@ -196,12 +196,15 @@ def test_an_lstm_learns_to_copy_over_a_gap():
         (lambda model: model(input_ids=torch.tensor([[9]])), r"0\.\.4; got 9\.\.9"),
         (lambda model: model(input_ids=torch.ones(2)), "integers"),
         (lambda model: model(input_ids=torch.ones(0, 2).long()), "at least one token"),
-        (lambda model: model(input_ids=torch.ones(2, 2).long(), attention_mask=torch.ones(2, 3)), "like input_ids"),
+        (
+            lambda model: model(input_ids=torch.ones(2, 2).long(), attention_mask=torch.ones(2, 3)),
+            "attention_mask must",
+        ),
         (lambda model: model(input_ids=torch.ones(2, 2).long(), memory=[torch.zeros(1, 2, 3)]), r"shape \(2, 2, 3\)"),
         (lambda model: model(input_ids=torch.ones(2, 1).long(), labels=torch.ones(2, 1).long()), "no label is left"),
         (
             lambda model: model(input_ids=torch.ones(2, 2).long(), labels=torch.ones(2).long()),
-            r"labels must be \(B, T\)",
+            r"labels must be int64 of shape \(2, 2\)",
         ),
         (lambda model: RecurrentConfig(cell="gru"), "there is no cell 'gru'"),
         (lambda model: RecurrentConfig(n_layers=0), "at least 1"),
