@@ -91,6 +91,8 @@ def test_output_layer_of_its_own_is_loaded_and_written(seed: int, tmp_path: Path
     assert not ours.config.scaled_output
     seq2seq_parity.assert_equals_peer(ours, untied, batch(seed))
     parity.assert_peer_reads_back(ours, untied, tmp_path / "again")
+    untied.save_pretrained(tmp_path / "rewritten")  # the peer writes tie_word_embeddings true all the same
+    seq2seq_parity.assert_equals_peer(from_pretrained(tmp_path / "rewritten"), untied, batch(seed))
 
 
 def test_missing_output_layer_is_an_error_where_the_config_says_untied(seed: int, tmp_path: Path) -> None:
