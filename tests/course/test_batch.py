@@ -87,6 +87,7 @@ def test_only_what_changed_is_executed(book, executed):
     other.write_text(other.read_text() + "\n3\n")
     assert names_of_run() == ["chapters/02_b"]
     assert names_of_run(profile="full") == both
+    assert names_of_run(profile="full", device="cpu") == both
     assert names_of_run(profile="full", given={"seed": 1}) == both
     assert names_of_run(profile="full", given={"seed": 1}) == []
     assert names_of_run(profile="full", given={"seed": 1}, force=True) == both
