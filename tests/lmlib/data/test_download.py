@@ -97,7 +97,7 @@ def test_after_three_cuts_it_gives_up_and_the_next_call_goes_on(server, tmp_path
 
 def test_a_server_without_ranges_is_asked_for_the_whole(server, tmp_path):
     url, behaviour = server
-    behaviour.cuts, behaviour.ranges = [1000], False
+    behaviour.cuts, behaviour.ranges = [CHUNK], False
     download(url, tmp_path / "file", SHA256)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
