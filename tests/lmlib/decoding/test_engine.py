@@ -9,7 +9,7 @@ import torch
 from lmlib.decoding import OneOf, Sampling, Stop, beam_search, generate, stream, unpadded
 from lmlib.decoding.session import Session
 from lmlib.models.gpt2 import Gpt2, Gpt2Config
-from tests.lmlib.decoding.tiny import POSITIONS, VOCAB, pair, prompts_of
+from tests.lmlib.decoding.tiny import PEERS, POSITIONS, READERS, VOCAB, pair, prompts_of
 
 
 @pytest.fixture
@@ -29,6 +29,24 @@ def test_log_probs_are_those_of_the_model(model: Any, seed: int) -> None:
         expected = [logits[len(prompt) - 1 + i, token].item() for i, token in enumerate(row.tokens)]
         assert row.log_probs == pytest.approx(expected, abs=1e-4)
         assert row.score == pytest.approx(sum(expected), abs=1e-3)
+
+
+def test_log_probs_in_bfloat16_are_near_those_of_the_model(model: Any, seed: int) -> None:
+    prompt, half = prompts_of(seed, 1), model.bfloat16()
+    row = generate(half, prompt, 8, stop=Stop(()))[0]
+    with torch.no_grad():
+        logits = half(torch.tensor([prompt[0] + row.tokens])).logits[0].float().log_softmax(-1)
+    expected = [logits[len(prompt[0]) - 1 + i, token].item() for i, token in enumerate(row.tokens)]
+    assert row.log_probs == pytest.approx(expected, abs=0.2)
+
+
+@pytest.mark.parametrize("kind", PEERS | READERS)
+def test_sampling_among_one_token_is_greedy_for_every_copy_of_a_prompt(kind: str, seed: int, tmp_path: Path) -> None:
+    model, prompts = pair(kind, seed, tmp_path)[1], prompts_of(seed)
+    greedy = [w.tokens for w in generate(model, prompts, 8)]
+    copies = generate(model, prompts, 8, sampling=Sampling(top_k=1), n=2)
+    assert [w.tokens for w in copies] == [tokens for tokens in greedy for _ in range(2)]
+    assert [w.prompt for w in copies] == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_prompt_is_continued_the_same_alone_and_in_a_batch(model: Any, seed: int) -> None:
