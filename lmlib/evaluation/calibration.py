@@ -25,7 +25,7 @@ def reliability(probabilities: Tensor, labels: Tensor, n_bins: int = 15) -> Reli
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1; got {n_bins}")
     confidence, predicted = probabilities.double().max(dim=-1)
-    edges = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64)[1:-1]
+    edges = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64, device=confidence.device)[1:-1]
     place = torch.bucketize(confidence, edges)  # an edge belongs to the bin below it
     right = (predicted == labels).double()
     count = torch.bincount(place, minlength=n_bins)
