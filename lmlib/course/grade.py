@@ -70,8 +70,12 @@ def _grade(student: str, path: Path, timeout: float, base: Path | None) -> Grade
 
 
 def _remarks(result: Result) -> list[str]:
-    """What is worth a place in the table; of cells after the one that ended Python it says nothing."""
-    remarks = [remark for question in result.questions for remark in question.remarks] + result.remarks
+    """What is worth a place in the table, with its questions; nothing of cells after the one that ended Python."""
+    questions: dict[str, list[str]] = {}
+    for question in result.questions:
+        for remark in question.remarks:
+            questions.setdefault(remark, []).append(question.question)
+    remarks = [f"{', '.join(names)}: {remark}" for remark, names in questions.items()] + result.remarks
     return [remark for remark in remarks if not remark.endswith(NOT_RUN)]
 
 
