@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,10 @@ ALLOWED_SKIPS = (
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 for _name in THREAD_VARIABLES:
     os.environ.setdefault(_name, str(max(1, cores() // _workers)))
+
+# A shell lets what it starts in the background ignore Ctrl-C, and all its children with it; tests send that signal.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,8 +22,9 @@ def test_every_link_leads_to_a_file():
 
 def test_every_command_and_option_that_it_names_exists():
     shown = re.findall(r"lmbook ([a-z]+)((?: [^#`\n]*)?)", README)
-    assert {command for command, _ in shown} >= {"run", "start", "check", "progress", "release", "grade", "new", "doctor"}
-    for command in {command for command, _ in shown}:
+    commands = {command for command, _ in shown}
+    assert commands >= {"run", "start", "check", "progress", "release", "grade", "new", "doctor"}
+    for command in commands:
         options = {o for c, rest in shown if c == command for o in re.findall(r"(?<!\w)--?[a-z]+", rest)}
         program = [sys.executable, "-m", "lmlib.course", command, "--help"]
         page = subprocess.run(program, capture_output=True, text=True, cwd=ROOT)
