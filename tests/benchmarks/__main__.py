@@ -4,7 +4,7 @@ import argparse
 
 import torch
 
-from tests.benchmarks import decoding
+from tests.benchmarks import decoding, training
 from tests.benchmarks.interleaved import table
 
 
@@ -18,7 +18,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
-    ratios = [
+    ratios = [training.compare(name, given.rounds, given.device) for name in training.SHAPES]
+    ratios += [
         decoding.compare(given.size, dtype, batch, given.tokens, given.rounds, given.device)
         for dtype in given.dtype
         for batch in given.batch
