@@ -1,0 +1,275 @@
+"""Stories: who the people are, what happens to them in a day, and what became of it."""
+
+from dataclasses import replace
+from random import Random
+
+from lmlib.data.world import english, lexicon, scenes
+from lmlib.data.world.lexicon import Verb
+from lmlib.data.world.meaning import Clause, Joined, Kin, Plan, Quality, Said, Topic
+from lmlib.data.world.scenes import Scene
+from lmlib.data.world.truth import Person
+
+LIVE = Verb("live", "live", "", "住")
+BE = Verb("be", "be", "", "_")
+BE_A = Verb("be_a", "be", "", "是")
+WORK = Verb("work_at", "work", "", "工作")
+OWN = Verb("own", "own", "", "有")
+MANNERS = ("act", "make", "make_for", "transfer", "put", "go", "social", "consume", "room_act", "study", "ride", "talk")
+ACCOMPANIED = ("go", "travel", "consume", "attend", "do", "study", "room_act", "tour", "observe", "ride")
+NEEDS = {"hungry": ("eat", "taste", "finish"), "thirsty": ("drink", "sip")}
+
+
+def fact(rng: Random, person: Person, tense: str = "past") -> Clause:
+    """Something lasting about a person: where they live or work, what they like, own or are like."""
+    verb_liked = rng.choice(lexicon.verbs("like")[:5])
+    verb_disliked = rng.choice(lexicon.verbs("like")[5:])
+    choices = (
+        Clause("live", LIVE, (("S", person), ("T", person.town))),
+        Clause("work_at", WORK, (("S", person), ("P", person.workplace))),
+        Clause("like", verb_liked, (("S", person), ("O", rng.choice(person.likes)))),
+        Clause("like", verb_disliked, (("S", person), ("O", rng.choice(person.dislikes)))),
+        Clause("own", OWN, (("S", person), ("O", rng.choice(person.owns)))),
+        be_a(person),
+        trait(rng, person),
+        Clause("aged", BE, (("S", person), ("N", person.age))),
+    )
+    return replace(rng.choice(choices), tense=tense)
+
+
+def be_a(person: Person) -> Clause:
+    return Clause("be_a", BE_A, (("S", person), ("O", Topic(person.trade))))
+
+
+def trait(rng: Random, person: Person) -> Clause:
+    degree = rng.choice(lexicon.phrases("degree")[:4])
+    return Clause("describe", BE, (("S", person), ("A", Quality(rng.choice(person.traits), degree))))
+
+
+def live(person: Person) -> Clause:
+    return Clause("live", LIVE, (("S", person), ("T", person.town)))
+
+
+def adorned(scene: Scene, clause: Clause, opener: bool = True) -> Clause:
+    """The clause with an opener, a time, a manner or a companion, where they go with it."""
+    rng = scene.rng
+    family = clause.frame.split("_")[0] if clause.frame.startswith("put_") else clause.frame
+    changes: dict[str, object] = {}
+    if opener and rng.random() < 0.3:
+        changes["opener"] = rng.choice(lexicon.phrases("opener"))
+    elif rng.random() < 0.3:
+        changes["time"] = rng.choice(lexicon.phrases("time"))
+    if family in MANNERS and isinstance(clause["S"], Person) and rng.random() < 0.4:
+        changes["manner"] = rng.choice(lexicon.phrases("manner"))
+    others = [one for one in scene.cast if one != clause["S"] and one != clause["R"]]
+    if family in ACCOMPANIED and isinstance(clause["S"], Person) and others and rng.random() < 0.2:
+        changes["companion"] = rng.choice(others)
+    done = replace(clause, **changes)  # type: ignore[arg-type]
+    scenes.move(scene, done)
+    return done
+
+
+def joined(scene: Scene) -> Plan:
+    """Two events, or an event and its reason, in one sentence."""
+    rng = scene.rng
+    relation = rng.choice(("and", "and", "then", "after", "after", "before", "because", "although", "so", "when", "who"))
+    if relation == "because":
+        return _because(scene)
+    if relation == "so":
+        return _need(scene)
+    if relation in ("although", "when", "who"):
+        return _with_state(scene, relation)
+    first = adorned(scene, scenes.happen(scene))
+    scene.last_actor = first["S"] if isinstance(first["S"], Person) and rng.random() < 0.7 else rng.choice(scene.cast)
+    second = scenes.happen(scene)
+    if relation in ("after", "before") and {first.frame, second.frame} & STATES:
+        relation = "then"
+    if relation == "and" and first["S"] != second["S"]:
+        relation = "then"
+    return Joined(relation, replace(first, time=None) if relation != "then" else first, second)
+
+
+STATES = {"control", "feel", "ill"}
+
+
+def _because(scene: Scene) -> Plan:
+    """A feeling, and the event it comes from: bad luck makes unhappy, a gift happy."""
+    unhappy = scene.rng.random() < 0.4
+    event = scene.rng.choice((scenes.harm, scenes.ill) if unhappy else (scenes.transfer, scenes.make, scenes.get_at))
+    reason = event(scene)
+    scenes.move(scene, reason)
+    person = reason["R"] if isinstance(reason["R"], Person) else reason["S"]
+    wanted = -1 if unhappy else 1
+    moods = [mood for mood in lexicon.adjectives("feeling") if mood.polarity == wanted and mood.en not in NOT_FOR_GIFTS]
+    degree = scene.rng.choice(lexicon.phrases("degree"))
+    verb = lexicon.verbs("feel")[scene.rng.randrange(3)]
+    mood = Clause("feel", verb, (("S", person), ("A", Quality(scene.rng.choice(moods), degree))))
+    return Joined("because", reason, mood)
+
+
+NOT_FOR_GIFTS = {"hungry", "thirsty", "bored", "lonely", "homesick", "hopeful", "confused", "ashamed", "nervous", "tired"}
+
+
+def _need(scene: Scene) -> Plan:
+    """Hungry, so she ate."""
+    person = scene.actor()
+    need = scene.rng.choice(sorted(NEEDS))
+    mood = next(mood for mood in lexicon.adjectives("feeling") if mood.en == need)
+    kinds = ("drink",) if need == "thirsty" else ("dish", "fruit")
+    meal = scene.add(tuple(noun for kind in kinds for noun in lexicon.nouns(kind)))
+    verbs = [verb for verb in lexicon.verbs_for("consume", meal.noun) if verb.en in NEEDS[need]]
+    degree = scene.rng.choice(lexicon.phrases("degree")[:5])
+    first = Clause("feel", scene.verb("feel"), (("S", person), ("A", Quality(mood, degree))))
+    return Joined("so", adorned(scene, first), Clause("consume", scene.rng.choice(verbs), (("S", person), ("O", meal))))
+
+
+def _with_state(scene: Scene, relation: str) -> Plan:
+    """An event beside a feeling, a sight or a lasting fact of the same person."""
+    person = scene.actor()
+    scene.last_actor = person
+    event = scene.rng.choice((scenes.act, scenes.make, scenes.go, scenes.put, scenes.study, scenes.room_act, scenes.attend))
+    if relation == "who":
+        about = fact(scene.rng, person)
+        if about.frame in ("own", "be_a", "aged"):
+            about = live(person)
+        return Joined("who", about, _by(scene, event, person))
+    if relation == "when":
+        seen = scene.rng.choice((scenes.observe, scenes.get, scenes.find))
+        first = _by(scene, seen, person)
+        return Joined("when", first, _by(scene, scene.rng.choice((scenes.feel, scenes.social)), person))
+    moods = [mood for mood in lexicon.adjectives("feeling") if mood.polarity < 0]
+    state = Quality(scene.rng.choice(moods), scene.rng.choice(lexicon.phrases("degree")[:5]))
+    first = Clause("feel", scene.verb("feel"), (("S", person), ("A", state)))
+    return Joined("although", first, _by(scene, event, person))
+
+
+def _by(scene: Scene, event: scenes.Event, person: Person) -> Clause:
+    """The event with this person as its actor."""
+    for _ in range(50):
+        scene.last_actor = person
+        kept = dict(scene.where), dict(scene.holder), list(scene.things)
+        clause = event(scene)
+        if clause["S"] == person:
+            scenes.move(scene, clause)
+            return clause
+        scene.where, scene.holder, scene.things = kept
+    raise RuntimeError(f"{event.__name__} would not happen to {person.name.en}")
+
+
+def reported(scene: Scene) -> Plan:
+    """Someone tells or knows what has happened."""
+    event = scenes.happen(scene)
+    who = scene.rng.choice(scene.cast)
+    listener = scene.other(who)
+    content = replace(event, companion=None)
+    if scene.rng.random() < 0.3:
+        return Clause("tell_to", Verb("tell_to", "tell", "", "告诉"), (("S", who), ("R", listener), ("C", content)))
+    frame = scene.rng.choice(("tell", "think"))
+    return adorned(scene, Clause(frame, scene.verb(frame), (("S", who), ("C", content))))
+
+
+def description(scene: Scene) -> Plan | None:
+    """What a thing that has come up is like, or a part of it."""
+    known = [thing for thing in scene.things if thing.count and not thing.id.startswith("person")]
+    if not known:
+        return None
+    thing = known[-1] if scene.rng.random() < 0.7 else scene.rng.choice(known)
+    sorts = {lexicon.sort_of(one.en) for one in thing.adjectives} | {lexicon.SORTS.index("material")}
+    fitting = [one for one in lexicon.adjectives(thing.noun.kind, thing.noun.en) if lexicon.sort_of(one.en) not in sorts]
+    if not fitting:
+        return None
+    quality = Quality(scene.rng.choice(fitting), scene.rng.choice(lexicon.phrases("degree")))
+    return Clause("describe", BE, (("S", thing), ("A", quality)))
+
+
+def whereabouts(scene: Scene) -> list[Clause]:
+    """Where the things are at the end: in what they were put, or with whom."""
+    found: list[Clause] = []
+    for thing in scene.things:
+        holder = scene.holder.get(thing.id)
+        if isinstance(holder, tuple):
+            found.append(Clause(f"be_{holder[0]}", BE, (("S", thing), ("K", holder[1]))))
+    return found
+
+
+def setting(scene: Scene) -> Plan:
+    """The weather, or what there is in the town."""
+    rng = scene.rng
+    day = rng.choice(lexicon.phrases("day"))
+    if rng.random() < 0.5:
+        sky = Quality(rng.choice(lexicon.adjectives("weather")), rng.choice(lexicon.phrases("degree")[:4]))
+        chinese = ("{D} ， {T} 的 天气 {A} 。", "{D} {T} 的 天气 {A} 。") if sky.adjective.degree else ()
+        return Said(
+            ("it was {A} in {T} {D} .", "{D} , it was {A} in {T} .", "in {T} , it was {A} {D} ."),
+            chinese or ("{D} ， {T} {A} 。", "{D} {T} {A} 。", "{T} {D} {A} 。"),
+            (("A", sky), ("T", scene.town), ("D", day)),
+        )
+    verb = rng.choice(lexicon.verbs("weather"))
+    past = f"{english.past(verb.en)} {verb.particle}".strip()
+    return Said(
+        (f"{{D}} , it {past} in {{T}} .", f"it {past} in {{T}} {{D}} ."),
+        (f"{{D}} {{T}} {verb.zh} 了 。", f"{{D}} ， {{T}} {verb.zh} 了 。"),
+        (("T", scene.town), ("D", day)),
+    )
+
+
+def kinship(scene: Scene) -> Plan | None:
+    """How two people of the cast are related."""
+    for person in scene.cast:
+        for en, zh, relative in scene.population.kin[person.id]:
+            if relative in scene.cast and scene.rng.random() < 0.5:
+                kin = Kin(person, en, zh, relative)
+                return Said(
+                    ("{B:name} is {A:own} " + en + " .", "{A:own} " + en + " is called {B:name} .",
+                     "{A:name} and {B:name} are related : {B:name} is the " + en + " ."),
+                    ("{B:name} 是 {A:own} " + zh + " 。", "{A:own} " + zh + " 叫 {B:name} 。"),
+                    (("A", kin.of), ("B", kin.person)),
+                )  # fmt: skip
+    return None
+
+
+def introduction(scene: Scene) -> list[Plan]:
+    """The people of the story and one or two lasting facts about each."""
+    plans: list[Plan] = [setting(scene)] if scene.rng.random() < 0.5 else []
+    for person in scene.cast:
+        facts = [fact(scene.rng, person), fact(scene.rng, person)]
+        if facts[0].frame != facts[1].frame and scene.rng.random() < 0.6:
+            plans.append(Joined("and", facts[0], facts[1]))
+        else:
+            plans.append(facts[0])
+    related = kinship(scene)
+    return [*plans, related] if related else plans
+
+
+def story(scene: Scene, n_events: int) -> list[Plan]:
+    """Introduction, events, and at the end where something is that was put away early."""
+    plans = introduction(scene)
+    introduced: set[str] = set()
+    for _ in range(n_events):
+        draw = scene.rng.random()
+        if draw < 0.45:
+            clause = adorned(scene, scenes.happen(scene))
+            who = clause["S"]
+            if isinstance(who, Person) and who.id not in introduced and scene.rng.random() < 0.3:
+                clause = replace(clause, introduce=scene.rng.choice(("trade", "town", "trait")))
+                introduced.add(who.id)
+            plans.append(clause)
+        elif draw < 0.82:
+            plans.append(joined(scene))
+        elif draw < 0.92:
+            plans.append(reported(scene))
+        else:
+            described = description(scene)
+            plans += [described] if described else []
+    return plans + ending(scene)
+
+
+def ending(scene: Scene) -> list[Plan]:
+    """Someone still knows, hours later, where a thing was put."""
+    places = whereabouts(scene)
+    if not places:
+        return []
+    who = scene.rng.choice(scene.cast)
+    remember = Verb("think", *scene.rng.choice((("remember", "", "记得"), ("know", "", "知道"), ("forget", "", "忘了"))))
+    clause = Clause("think", remember, (("S", who), ("C", scene.rng.choice(places))))
+    times = [time for time in lexicon.phrases("time") if "night" in time.en or "evening" in time.en]
+    return [replace(clause, time=scene.rng.choice(times))]
