@@ -2,8 +2,9 @@
 
 from random import Random
 
-from lmlib.data.world.lexicon import Adjective, Noun, Phrase
+from lmlib.data.world.lexicon import SORTS, Adjective, Noun, Phrase, sort_of
 from lmlib.data.world.meaning import (
+    Both,
     Clause,
     Coins,
     Crowd,
@@ -59,7 +60,7 @@ class Chinese:
     def say(self, plan: Plan) -> list[Token]:
         """The tokens of one sentence, with its final mark."""
         if isinstance(plan, Said):
-            return self._pattern(self.rng.choice(plan.zh).split(), dict(plan.roles))
+            return self._pattern(self.rng.choice(plan.zh), dict(plan.roles))
         if isinstance(plan, Question):
             return self._question(plan)
         tokens = self._joined(plan) if isinstance(plan, Joined) else self._clause(plan)
@@ -77,6 +78,8 @@ class Chinese:
             return words(role.noun.zh, "place", role.id)
         if isinstance(role, Town):
             return words(role.name.zh, "town", role.id)
+        if isinstance(role, Both):
+            return self._both(role)
         if isinstance(role, Kin):
             self.discourse.mention(role.person)
             owner = self.possessive(role.of)
@@ -101,6 +104,8 @@ class Chinese:
             return [Token(WH[role.kind])]
         if isinstance(role, Phrase):
             return words(role.zh)
+        if isinstance(role, Adjective):
+            return _attribute(role)
         if isinstance(role, Clause):
             return self._clause(role)
         if isinstance(role, int):
@@ -124,6 +129,18 @@ class Chinese:
         d.mention(person)
         return words(person.name.zh, "name", person.id)
 
+    def _both(self, role: Both) -> list[Token]:
+        d = self.discourse
+        first, second = role.people
+        if set(d.focus) == {first, second} and not d.here:
+            d.mention(first), d.mention(second)
+            return [Token("她们" if first.female and second.female else "他们", "pronoun", f"{first.id}+{second.id}")]
+        return [*self._named(first), Token("和"), *self._named(second)]
+
+    def _named(self, person: Person) -> list[Token]:
+        self.discourse.mention(person)
+        return words(person.name.zh, "name", person.id)
+
     def possessive(self, person: Person) -> list[Token]:
         """我的, 她的, 安娜的; before words for relatives too."""
         d = self.discourse
@@ -140,11 +157,15 @@ class Chinese:
         measure = words(thing.noun.measure)
         if thing.id in d.known:
             d.mention_thing(thing)
-            if thing.count != 1 or thing.noun.uncountable:
+            if thing.is_pair:
+                return [*words("那 双"), *noun]
+            if thing.count != 1 and not thing.noun.plural_only:
                 return [Token("那些"), *noun]
             return [Token("那"), *measure, *noun]
         d.mention_thing(thing)
         described = [token for adjective in _long_first(thing.adjectives) for token in _attribute(adjective)]
+        if thing.is_pair:
+            return [*words("一 双"), *described, *noun]
         if thing.count == 0:
             return [Token("一些"), *described, *noun]
         if thing.noun.plural_only or thing.count == 1:
@@ -212,7 +233,8 @@ class Chinese:
         named = town is not None and self.rng.random() < 0.3
         where = [*words(town.name.zh, "town", town.id), Token("的")] if town and named else []
         noun = self.noun_phrase(place)
-        return [Token("在"), *where, *noun, Token(LOCALISER[place.noun.preposition])]
+        bare = place.noun.kind == "building" and place.noun.zh.endswith(("口", "头", "场", "站", "林"))
+        return [Token("在"), *where, *noun, *([] if bare else [Token(LOCALISER[place.noun.preposition])])]
 
     def _complements(self, clause: Clause, finite: bool) -> list[Token]:
         """The frame's pattern, or the verb's own where it fixes the place of its object (^)."""
@@ -319,7 +341,7 @@ class Chinese:
         asked = self._clause(clause.with_role(role, Wh(kind)))
         return [*_where_without_localiser(asked), Token("？")]
 
-    def _pattern(self, pattern: list[str], roles: dict[str, object]) -> list[Token]:
+    def _pattern(self, pattern: tuple[str, ...], roles: dict[str, object]) -> list[Token]:
         said: list[Token] = []
         for word in pattern:
             if word.startswith("{"):
@@ -329,7 +351,7 @@ class Chinese:
         return said
 
     def _pattern_role(self, name: str, roles: dict[str, object]) -> list[Token]:
-        """{X} a role, {X:own} possessive, {X:name} by name, {X:bare} the noun alone."""
+        """{X} a role, {X:own} possessive, {X:name} by name, {X:bare} the noun alone, {X:one} with 一."""
         key, _, form = name.partition(":")
         role = roles[key]
         if form == "own" and isinstance(role, Person):
@@ -341,13 +363,17 @@ class Chinese:
             noun = role if isinstance(role, Noun) else role.noun  # type: ignore[attr-defined]
             kind = "thing" if isinstance(role, Thing) else "place" if isinstance(role, Place) else ""
             return words(noun.zh, kind, role.id if kind else "")  # type: ignore[attr-defined]
+        if form == "vp" and isinstance(role, Clause):
+            return self._clause(role, subject=[])
+        if form == "measure":
+            return words(role.noun.measure)  # type: ignore[attr-defined]
         if form == "one" and isinstance(role, Noun):
             return [*words("一"), *words(role.measure), *words(role.zh)]
         return self.noun_phrase(role)
 
 
 _LINKS = {
-    "and": ("", "还", "又", "并且"),
+    "and": ("", "还", "并且"),
     "then": ("然后", "接着", "随后"),
     "so": ("所以", "于是", "因此"),
     "but": ("但是", "可是", "不过"),
@@ -363,13 +389,18 @@ _SUBORDINATE = {
 
 
 def _attribute(adjective: Adjective) -> list[Token]:
-    """旧, 生锈的: one character stands alone, more take 的."""
-    return words(adjective.zh) if len(adjective.zh) == 1 else [*words(adjective.zh), Token("的")]
+    """旧, 橡木, 生锈的: one character or a material stands alone, more take 的."""
+    return words(adjective.zh) if _closeness(adjective) else [*words(adjective.zh), Token("的")]
+
+
+def _closeness(adjective: Adjective) -> int:
+    """How near to the noun: 0 with 的, 1 of one character, 2 a material."""
+    material = sort_of(adjective.en) == SORTS.index("material") and not adjective.zh.endswith(("制", "砌"))
+    return 2 if material else int(len(adjective.zh) == 1)
 
 
 def _long_first(adjectives: tuple[Adjective, ...]) -> list[Adjective]:
-    """Adjectives with 的 stand before those of one character."""
-    return sorted(adjectives, key=lambda adjective: len(adjective.zh) == 1)
+    return sorted(adjectives, key=_closeness)
 
 
 def _without_place(clause: Clause) -> Clause:

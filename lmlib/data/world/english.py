@@ -35,7 +35,7 @@ IRREGULAR_VERBS = {
     "sweep": ("swept", "swept"), "rebuild": ("rebuilt", "rebuilt"), "show": ("showed", "shown"),
     "cost": ("cost", "cost"), "stand": ("stood", "stood"), "spend": ("spent", "spent"), "pay": ("paid", "paid"),
     "fall": ("fell", "fallen"), "wear": ("wore", "worn"), "hold": ("held", "held"), "sit": ("sat", "sat"),
-    "set": ("set", "set"), "grow": ("grew", "grown"), "let": ("let", "let"),
+    "set": ("set", "set"), "become": ("became", "become"), "grow": ("grew", "grown"), "let": ("let", "let"),
 }  # fmt: skip
 
 # Verbs of two syllables or more whose last syllable is stressed: the final consonant doubles.

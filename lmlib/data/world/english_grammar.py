@@ -3,8 +3,9 @@
 from random import Random
 
 from lmlib.data.world import english
-from lmlib.data.world.lexicon import Noun, Phrase, Verb
+from lmlib.data.world.lexicon import Adjective, Noun, Phrase, Verb
 from lmlib.data.world.meaning import (
+    Both,
     Clause,
     Coins,
     Crowd,
@@ -42,7 +43,7 @@ class English:
     def say(self, plan: Plan) -> list[Token]:
         """The tokens of one sentence, with its final mark."""
         if isinstance(plan, Said):
-            return self._pattern(self.rng.choice(plan.en).split(), dict(plan.roles))
+            return self._pattern(self.rng.choice(plan.en), dict(plan.roles))
         if isinstance(plan, Question):
             return self._question(plan)
         tokens = self._joined(plan) if isinstance(plan, Joined) else self._clause(plan)
@@ -60,6 +61,8 @@ class English:
             return [*words("the"), *words(role.noun.en, "place", role.id)]
         if isinstance(role, Town):
             return words(role.name.en, "town", role.id)
+        if isinstance(role, Both):
+            return self._both(role, subject)
         if isinstance(role, Kin):
             self.discourse.mention(role.person)
             owner = self.possessive(role.of)
@@ -84,7 +87,7 @@ class English:
             return words(f"{degree} {role.adjective.en}")
         if isinstance(role, Wh):
             return [Token("whom" if role.kind == "person" and not subject else WH[role.kind])]
-        if isinstance(role, Phrase):
+        if isinstance(role, (Phrase, Adjective)):
             return words(role.en)
         if isinstance(role, Clause):
             return self._clause(role)
@@ -102,6 +105,18 @@ class English:
             d.mention(person)
             return [Token(PRONOUNS[person.female][0 if subject else 1], "pronoun", person.id)]
         d.mention(person)
+        return words(person.name.en, "name", person.id)
+
+    def _both(self, role: Both, subject: bool) -> list[Token]:
+        d = self.discourse
+        first, second = role.people
+        if set(d.focus) == {first, second} and not d.here:
+            d.mention(first), d.mention(second)
+            return [Token("they" if subject else "them", "pronoun", f"{first.id}+{second.id}")]
+        return [*self._named(first), Token("and"), *self._named(second)]
+
+    def _named(self, person: Person) -> list[Token]:
+        self.discourse.mention(person)
         return words(person.name.en, "name", person.id)
 
     def possessive(self, person: Person) -> list[Token]:
@@ -125,6 +140,8 @@ class English:
         d.mention_thing(thing)
         adjectives = [word for adjective in thing.adjectives for word in words(adjective.en)]
         noun = words(_counted(thing), "thing", thing.id)
+        if thing.is_pair:
+            return [*words("a pair of"), *adjectives, *noun]
         if thing.noun.uncountable or (thing.count == 2 and thing.noun.plural_only):
             return [Token("some"), *adjectives, *noun]
         if thing.count > 1:
@@ -149,7 +166,9 @@ class English:
     def _agreement(self, role: object) -> str:
         if isinstance(role, Person) and role in (self.discourse.speaker, self.discourse.hearer):
             return "I" if role == self.discourse.speaker else "plural"
-        if isinstance(role, Crowd) or (isinstance(role, Thing) and (role.count > 1 or role.noun.plural_only)):
+        if isinstance(role, Noun) and role.plural_only:
+            return "plural"
+        if isinstance(role, (Crowd, Both)) or (isinstance(role, Thing) and (role.count > 1 or role.noun.plural_only)):
             return "plural"
         return "singular"
 
@@ -359,7 +378,7 @@ class English:
         time = words(clause.time.en) if clause.time and role != "time" else []
         return [*inner, *place, *time]
 
-    def _pattern(self, pattern: list[str], roles: dict[str, object]) -> list[Token]:
+    def _pattern(self, pattern: tuple[str, ...], roles: dict[str, object]) -> list[Token]:
         said: list[Token] = []
         for word in pattern:
             if word in ("a", "an"):
@@ -371,7 +390,7 @@ class English:
         return said
 
     def _pattern_role(self, name: str, roles: dict[str, object]) -> list[Token]:
-        """{X} a role, {X:s} as subject, {X:own} possessive, {X:name} by name, {X:bare} without article, {X:be} is or are."""
+        """{X} a role, {X:s} as subject, {X:own} possessive, {X:name} by name, {X:bare} without article, {X:is} is or are."""
         key, _, form = name.partition(":")
         role = roles[key]
         if form == "own" and isinstance(role, Person):
@@ -379,8 +398,13 @@ class English:
         if form == "name" and isinstance(role, Person):
             self.discourse.mention(role)
             return words(role.name.en, "name", role.id)
+        if form == "vp" and isinstance(role, Clause):
+            return self._clause(role, subject=[])
         if form == "bare":
             return _bare(role)
+        if form in ("are", "have"):
+            several = isinstance(role, Noun) and not role.uncountable
+            return [Token(form if several else {"are": "is", "have": "has"}[form])]
         if form in ("is", "was", "has", "does"):
             return [Token(_agreeing(form, self._agreement(role)))]
         return self.noun_phrase(role, subject=form == "s")

@@ -49,6 +49,13 @@ class Kin:
 
 
 @dataclass(frozen=True)
+class Both:
+    """Two people who do something together."""
+
+    people: tuple[Person, Person]
+
+
+@dataclass(frozen=True)
 class PartOf:
     """A part of a thing: the handle of the lamp."""
 
@@ -61,11 +68,6 @@ class Wh:
     """What a question asks for: 'person', 'thing', 'place' or 'time'."""
 
     kind: str
-
-
-Role = (
-    "Person | Thing | Place | Town | Quality | Crowd | Topic | Coins | Kin | PartOf | Wh | Clause | Joined | Noun | Phrase"
-)
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,11 @@ class Joined:
 class Said:
     """A pattern said in both languages, with roles: for what is not a plain clause (greetings, headlines, verdicts).
 
-    Each language has one or several patterns; the one of a sentence is drawn. {X} is a role.
+    Each language has one or several patterns, tuples of words and roles; the one of a sentence is drawn.
     """
 
-    en: tuple[str, ...]
-    zh: tuple[str, ...]
+    en: tuple[tuple[str, ...], ...]
+    zh: tuple[tuple[str, ...], ...]
     roles: tuple[tuple[str, object], ...] = ()
 
 
@@ -176,10 +178,20 @@ class Frame:
     zh: tuple[tuple[str, ...], ...] = field(default=())
 
 
-@cache
 def frames() -> dict[str, Frame]:
-    """The frames of frames.txt by name."""
-    text = (resources.files("lmlib.data.world") / "frames.txt").read_text("utf-8")
+    """The frames of frames.txt by name: how a clause goes on after its subject."""
+    return _wordings("frames.txt")
+
+
+def said(name: str, **roles: object) -> Said:
+    """The sentence of patterns.txt with that name, with its roles filled."""
+    found = _wordings("patterns.txt")[name]
+    return Said(found.en, found.zh, tuple(roles.items()))
+
+
+@cache
+def _wordings(file: str) -> dict[str, Frame]:
+    text = (resources.files("lmlib.data.world") / file).read_text("utf-8")
     found: dict[str, Frame] = {}
     name = ""
     for line in text.splitlines():

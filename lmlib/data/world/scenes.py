@@ -6,7 +6,7 @@ from random import Random
 
 from lmlib.data.world import lexicon, truth
 from lmlib.data.world.lexicon import Noun, Phrase, Verb
-from lmlib.data.world.meaning import Clause, Coins, Crowd, Quality, Topic
+from lmlib.data.world.meaning import Both, Clause, Coins, Crowd, Quality, Topic
 from lmlib.data.world.truth import Person, Place, Population, Thing, Town
 
 DURABLE = tuple("tool household container furniture clothing jewel instrument toy document".split())
@@ -158,7 +158,7 @@ def get_at(scene: Scene) -> Clause:
     person = scene.actor()
     thing = scene.new_thing(BOUGHT)
     scene.holder[thing.id] = person
-    verbs = [verb for verb in lexicon.verbs("get") if verb.en in ("buy", "order", "get", "acquire", "obtain", "rent")]
+    verbs = [verb for verb in lexicon.verbs_for("get", thing.noun) if verb.en in ("buy", "order", "get", "acquire", "obtain", "rent")]
     shop = Place(lexicon.noun("building", scene.rng.choice(("market", "bazaar", "auction house", "warehouse"))), scene.town)
     return _at(scene.clause("get_at", scene.rng.choice(verbs), person, O=thing), shop)
 
@@ -209,6 +209,14 @@ def consume(scene: Scene) -> Clause:
     return _at(scene.clause("consume", verb, scene.actor(), O=meal), place)
 
 
+def together(scene: Scene) -> Clause:
+    """Two people do something side by side."""
+    person = scene.actor()
+    both = Both((person, scene.other(person)))
+    event = scene.rng.choice((go, make, consume, attend, study, tour, shop, travel))
+    return event(scene).with_role("S", both)
+
+
 def social(scene: Scene) -> Clause:
     """Someone meets, helps or scolds another."""
     person = scene.actor()
@@ -254,6 +262,9 @@ def talk(scene: Scene) -> Clause:
     """Two people talk about a topic."""
     person = scene.actor()
     topic = Topic(scene.rng.choice(lexicon.nouns("topic")))
+    if scene.rng.random() < 0.4:
+        both = Both((person, scene.other(person)))
+        return _at(scene.clause("talk_both", scene.verb("talk"), both, O=topic), scene.somewhere())
     return scene.clause("talk", scene.verb("talk"), person, R=scene.other(person), O=topic)
 
 
@@ -327,12 +338,9 @@ def wear(scene: Scene) -> Clause:
     """Someone puts on or wears a piece of clothing."""
     verb = scene.verb("wear")
     garment = scene.add(lexicon.objects_of(verb), scene.rng.choice((1, 2)))
-    worn = 2 if garment.noun.plural_only or garment.noun.en in PAIRS else 1
+    worn = 2 if garment.noun.plural_only or garment.noun.en in truth.PAIRS else 1
     scene.things[-1] = Thing(garment.id, garment.noun, garment.adjectives, worn)
     return scene.clause("wear", verb, scene.actor(), O=scene.things[-1])
-
-
-PAIRS = {"sock", "shoe", "boot", "sandal", "slipper", "glove", "mitten", "stocking", "earring"}
 
 
 def put(scene: Scene) -> Clause:
@@ -387,7 +395,7 @@ EVENTS: tuple[tuple[Event, int], ...] = (
     (go, 5), (travel, 3), (ride, 3), (get, 4), (get_at, 4), (transfer, 6), (act, 8), (make, 7), (consume, 5),
     (social, 5), (observe, 6), (animal, 3), (adopt, 2), (do, 5), (talk, 5), (study, 4), (play, 4), (attend, 5),
     (shop, 4), (tour, 3), (crowd_social, 3), (room_act, 3), (harm, 2), (ill, 2), (wear, 4), (put, 7), (find, 4),
-    (feel, 4), (pay, 3), (intend, 6),
+    (feel, 4), (pay, 3), (intend, 6), (together, 5),
 )  # fmt: skip
 
 
@@ -401,12 +409,14 @@ def happen(scene: Scene) -> Clause:
 
 def move(scene: Scene, clause: Clause) -> None:
     """Keep `where` true after an event: a place in the clause is where its people are; a journey or bed leaves none."""
-    people = [role for role in (clause["S"], clause["R"], clause.companion) if isinstance(role, Person)]
+    roles = [*clause["S"].people] if isinstance(clause["S"], Both) else [clause["S"]]
+    people = [role for role in (*roles, clause["R"], clause.companion) if isinstance(role, Person)]
     place = clause.place or clause["P"]
     if clause.frame in ("get", "transfer", "control", "make_for"):
         return
     if clause.frame in ("ill", "travel"):
-        scene.where.pop(people[0].id, None) if people else None
+        for person in people:
+            scene.where.pop(person.id, None)
     elif isinstance(place, Place):
         scene.where |= {person.id: place for person in people}
 

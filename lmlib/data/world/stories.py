@@ -4,10 +4,10 @@ from dataclasses import replace
 from random import Random
 
 from lmlib.data.world import english, lexicon, scenes
-from lmlib.data.world.lexicon import Verb
-from lmlib.data.world.meaning import Clause, Joined, Kin, Plan, Quality, Said, Topic
+from lmlib.data.world.lexicon import Phrase, Verb
+from lmlib.data.world.meaning import Clause, Joined, Plan, Quality, Topic, said
 from lmlib.data.world.scenes import Scene
-from lmlib.data.world.truth import Person
+from lmlib.data.world.truth import Person, Population
 
 LIVE = Verb("live", "live", "", "住")
 BE = Verb("be", "be", "", "_")
@@ -16,10 +16,17 @@ WORK = Verb("work_at", "work", "", "工作")
 OWN = Verb("own", "own", "", "有")
 MANNERS = ("act", "make", "make_for", "transfer", "put", "go", "social", "consume", "room_act", "study", "ride", "talk")
 ACCOMPANIED = ("go", "travel", "consume", "attend", "do", "study", "room_act", "tour", "observe", "ride")
+GLAD = {"happy", "excited", "surprised", "delighted", "pleased", "amused", "content", "overjoyed", "moved"}
 NEEDS = {"hungry": ("eat", "taste", "finish"), "thirsty": ("drink", "sip")}
 
 
-def fact(rng: Random, person: Person, tense: str = "past") -> Clause:
+def regard(rng: Random, person: Person, others: tuple[Person, ...]) -> Clause:
+    """How someone stands to another."""
+    other = rng.choice([one for one in others if one != person])
+    return Clause("regard", rng.choice(lexicon.verbs("regard")), (("S", person), ("R", other)))
+
+
+def fact(rng: Random, person: Person, others: tuple[Person, ...] = ()) -> Clause:
     """Something lasting about a person: where they live or work, what they like, own or are like."""
     verb_liked = rng.choice(lexicon.verbs("like")[:5])
     verb_disliked = rng.choice(lexicon.verbs("like")[5:])
@@ -32,8 +39,9 @@ def fact(rng: Random, person: Person, tense: str = "past") -> Clause:
         be_a(person),
         trait(rng, person),
         Clause("aged", BE, (("S", person), ("N", person.age))),
+        *([regard(rng, person, others)] if others else []),
     )
-    return replace(rng.choice(choices), tense=tense)
+    return rng.choice(choices)
 
 
 def be_a(person: Person) -> Clause:
@@ -135,7 +143,10 @@ def _with_state(scene: Scene, relation: str) -> Plan:
     if relation == "when":
         seen = scene.rng.choice((scenes.observe, scenes.get, scenes.find))
         first = _by(scene, seen, person)
-        return Joined("when", first, _by(scene, scene.rng.choice((scenes.feel, scenes.social)), person))
+        pleased = [mood for mood in lexicon.adjectives("feeling") if mood.en in GLAD]
+        state = Quality(scene.rng.choice(pleased), scene.rng.choice(lexicon.phrases("degree")))
+        feels = Clause("feel", scene.verb("feel"), (("S", person), ("A", state)))
+        return Joined("when", first, scene.rng.choice((feels, _by(scene, scenes.social, person))))
     moods = [mood for mood in lexicon.adjectives("feeling") if mood.polarity < 0]
     state = Quality(scene.rng.choice(moods), scene.rng.choice(lexicon.phrases("degree")[:5]))
     first = Clause("feel", scene.verb("feel"), (("S", person), ("A", state)))
@@ -195,21 +206,12 @@ def setting(scene: Scene) -> Plan:
     """The weather, or what there is in the town."""
     rng = scene.rng
     day = rng.choice(lexicon.phrases("day"))
+    where = {"T": scene.town, "D": day}
     if rng.random() < 0.5:
         sky = Quality(rng.choice(lexicon.adjectives("weather")), rng.choice(lexicon.phrases("degree")[:4]))
-        chinese = ("{D} ， {T} 的 天气 {A} 。", "{D} {T} 的 天气 {A} 。") if sky.adjective.degree else ()
-        return Said(
-            ("it was {A} in {T} {D} .", "{D} , it was {A} in {T} .", "in {T} , it was {A} {D} ."),
-            chinese or ("{D} ， {T} {A} 。", "{D} {T} {A} 。", "{T} {D} {A} 。"),
-            (("A", sky), ("T", scene.town), ("D", day)),
-        )
+        return said("weather adjective" if sky.adjective.degree else "weather state", A=sky, **where)
     verb = rng.choice(lexicon.verbs("weather"))
-    past = f"{english.past(verb.en)} {verb.particle}".strip()
-    return Said(
-        (f"{{D}} , it {past} in {{T}} .", f"it {past} in {{T}} {{D}} ."),
-        (f"{{D}} {{T}} {verb.zh} 了 。", f"{{D}} ， {{T}} {verb.zh} 了 。"),
-        (("T", scene.town), ("D", day)),
-    )
+    return said("weather verb", V=Phrase(f"{english.past(verb.en)} {verb.particle}", verb.zh), **where)
 
 
 def kinship(scene: Scene) -> Plan | None:
@@ -217,13 +219,7 @@ def kinship(scene: Scene) -> Plan | None:
     for person in scene.cast:
         for en, zh, relative in scene.population.kin[person.id]:
             if relative in scene.cast and scene.rng.random() < 0.5:
-                kin = Kin(person, en, zh, relative)
-                return Said(
-                    ("{B:name} is {A:own} " + en + " .", "{A:own} " + en + " is called {B:name} .",
-                     "{A:name} and {B:name} are related : {B:name} is the " + en + " ."),
-                    ("{B:name} 是 {A:own} " + zh + " 。", "{A:own} " + zh + " 叫 {B:name} 。"),
-                    (("A", kin.of), ("B", kin.person)),
-                )  # fmt: skip
+                return said("kinship", A=person, B=relative, R=Phrase(en, zh))
     return None
 
 
@@ -231,7 +227,7 @@ def introduction(scene: Scene) -> list[Plan]:
     """The people of the story and one or two lasting facts about each."""
     plans: list[Plan] = [setting(scene)] if scene.rng.random() < 0.5 else []
     for person in scene.cast:
-        facts = [fact(scene.rng, person), fact(scene.rng, person)]
+        facts = [fact(scene.rng, person, scene.cast), fact(scene.rng, person)]
         if facts[0].frame != facts[1].frame and scene.rng.random() < 0.6:
             plans.append(Joined("and", facts[0], facts[1]))
         else:
@@ -273,3 +269,46 @@ def ending(scene: Scene) -> list[Plan]:
     clause = Clause("think", remember, (("S", who), ("C", scene.rng.choice(places))))
     times = [time for time in lexicon.phrases("time") if "night" in time.en or "evening" in time.en]
     return [replace(clause, time=scene.rng.choice(times))]
+
+
+def sentences(scene: Scene, n: int) -> list[Plan]:
+    """Plans that can stand alone: for translation."""
+    plans: list[Plan] = []
+    for _ in range(n):
+        draw = scene.rng.random()
+        if draw < 0.5:
+            plans.append(adorned(scene, scenes.happen(scene)))
+        elif draw < 0.8:
+            plans.append(joined(scene))
+        elif draw < 0.9:
+            plans.append(reported(scene))
+        else:
+            plans.append(fact(scene.rng, scene.rng.choice(scene.cast), scene.cast))
+    return plans
+
+
+def profile(rng: Random, person: Person, population: Population) -> list[Plan]:
+    """What is always true of a person, and of the town."""
+    roles = {"A": person, "T": person.town, "K": person.trade, "P": person.workplace, "N": person.age}
+    plans = [said("profile works", **roles), said("profile home", **roles)]
+    likes, dislikes = rng.choice(person.likes), rng.choice(person.dislikes)
+    plans.append(said("profile tastes", **roles, L=likes, M=dislikes))
+    plans.append(said("profile owns", **roles, X=rng.choice(person.owns)))
+    en, zh, relative = rng.choice(population.kin[person.id])
+    plans.append(said("profile kin", A=person, B=relative, R=Phrase(en, zh), T=relative.town))
+    plans.append(said("profile admired", **roles | {"Q": Topic(rng.choice(lexicon.nouns("quality")))}))
+    plans.append(said("profile town", T=person.town, Q=person.town.adjective, G=person.town.known_for))
+    chosen = [plan for plan in plans[1:] if rng.random() < 0.7]
+    return [plans[0], *chosen]
+
+
+def gist(scene: Scene, plans: list[Plan]) -> list[Plan]:
+    """Who and where, and the event that mattered: a gift, a find, a purchase, else the first."""
+    first, second = scene.cast[:2]
+    clauses = [plan for plan in plans if isinstance(plan, Clause) and plan.frame in MATTERS]
+    clauses += [plan.second for plan in plans if isinstance(plan, Joined) and plan.second.frame in MATTERS]
+    told = [replace(clause.bare(), time=None, manner=None) for clause in clauses[:1]]
+    return [said("summary story", A=first, B=second, T=scene.town), *told]
+
+
+MATTERS = {"transfer", "find_in", "find_under", "find_behind", "find_near", "make_for", "attend", "travel", "get", "shop"}

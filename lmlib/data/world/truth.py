@@ -8,6 +8,7 @@ from lmlib.data.world import lexicon
 from lmlib.data.world.lexicon import Adjective, Noun, Phrase
 
 SIZES = {"small": (60, 8), "large": (120, 24)}  # people, towns
+PAIRS = {"sock", "shoe", "boot", "sandal", "slipper", "glove", "mitten", "stocking", "earring"}
 DESCRIBED = "tool household container furniture clothing jewel instrument toy vehicle document".split()
 
 
@@ -41,6 +42,10 @@ class Thing:
     noun: Noun
     adjectives: tuple[Adjective, ...] = ()
     count: int = 1
+
+    @property
+    def is_pair(self) -> bool:
+        return self.count == 2 and self.noun.en in PAIRS
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,17 @@ from lmlib.data.world.truth import Person
 GRAMMARS = {"en": English, "zh": Chinese}
 TRIES = 10
 # Said before a sentence when none of its wordings may be used: they change its skeleton, not what it says.
-LEADS = {
-    "en": ("well ,", "in fact ,", "now ,", "then ,", "so ,", "here ,", "after all ,", "all in all ,", "of course ,",
-           "once again ,", "at last ,", "for now ,", "by the way ,", "on the whole ,", "there and then ,"),
-    "zh": ("其实 ，", "那么 ，", "说 来 ，", "于是 ，", "然后 ，", "对了 ，", "嗯 ，", "这 时 ，", "当 时 ，", "好 ，",
-           "就 这样 ，", "这么 说 吧 ，", "最 后 ，", "再 说 ，", "话 说 ，"),
+TOLD_LEADS = {
+    "en": ("that day ,", "after that ,", "by then ,", "before long ,", "once again ,", "at last ,", "then ,", "on that day ,",
+           "in the end ,", "on the same day ,", "as it was ,", "there and then ,", "from then on ,"),
+    "zh": ("那 天 ，", "然后 ，", "就 这样 ，", "这 时 ，", "当 时 ，", "在 那 之后 ，", "也 是 那 天 ，", "就 在 那 天 ，",
+           "那 时候 ，", "又 一 天 ，", "再 往后 ，", "在 这 一 天 ，", "后来 ，"),
+}  # fmt: skip
+SPOKEN_LEADS = {
+    "en": ("well ,", "now ,", "oh ,", "yes ,", "so ,", "by the way ,", "you know ,", "for me ,", "as you know ,",
+           "to be honest ,", "after all ,", "all in all ,", "let me see :", "on the whole ,", "if you ask me ,"),
+    "zh": ("嗯 ，", "那么 ，", "哦 ，", "对了 ，", "好 ，", "其实 ，", "你 知道 ，", "说 真的 ，", "是 这样 ，", "我 想 ，", "要 我 说 ，",
+           "好的 ，", "你 看 ，", "不过 ，", "说 到 这 ，"),
 }  # fmt: skip
 
 
@@ -38,8 +44,8 @@ class Text:
 class Writer:
     """Puts plans into words, one after the other, with one discourse."""
 
-    def __init__(self, language: str, split: str, rng: Random, discourse: Discourse | None = None):
-        self.language, self.split, self.rng = language, split, rng
+    def __init__(self, language: str, split: str, rng: Random, discourse: Discourse | None = None, spoken: bool = False):
+        self.language, self.split, self.rng, self.spoken = language, split, rng, spoken
         self.discourse = discourse or Discourse()
         self.sentences: list[Sentence] = []
         self.breaks: set[int] = set()  # sentences that begin a paragraph
@@ -63,7 +69,8 @@ class Writer:
             if held_out(done.skeleton) == wanted or (wanted and attempt == 2):
                 return done, discourse
         plan = _without_opener(plan)
-        for lead in self.rng.sample(LEADS[self.language], len(LEADS[self.language])):
+        leads = (SPOKEN_LEADS if self.discourse.speaker or self.spoken else TOLD_LEADS)[self.language]
+        for lead in self.rng.sample(leads, len(leads)):
             done, discourse = self._wording(plan, words(lead))
             if not held_out(done.skeleton):
                 return done, discourse

@@ -1,0 +1,171 @@
+"""Questions about a story: answered by one sentence, by two, by none."""
+
+from dataclasses import dataclass
+from random import Random
+
+from lmlib.data.world import scenes, stories
+from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, Question, Wh, said
+from lmlib.data.world.scenes import Scene
+from lmlib.data.world.truth import Person, Place, Thing
+from lmlib.data.world.writing import Text, Writer
+
+ASKED = ("S", "O", "R", "P", "K")
+PLAIN = {"transfer", "get", "get_at", "act", "make", "make_for", "consume", "put_in", "put_on", "put_under", "find_in",
+         "put_behind", "put_beside", "social", "observe", "attend", "tour", "go", "wear", "raise", "pay"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class QuestionAnswer:
+    """A question about a passage. `answer` is empty when the passage does not say.
+
+    `kind`: one_hop (one sentence of the passage answers), two_hop (only two together do), unanswerable.
+    `span`: where the answer stands in the passage's text. `candidates`: everything of the answer's kind that the
+    passage mentions, so that chance is known. `sentence` says the answer in full.
+    """
+
+    id: str
+    kind: str
+    language: str
+    split: str
+    passage: Text
+    question: str
+    answer: str
+    span: tuple[int, int] | None
+    candidates: tuple[str, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as meaning: what to say, the entity that answers, and a full answer."""
+
+    kind: str
+    question: Plan
+    entity: object
+    answer: Plan | None
+
+
+def clauses_of(plans: list[Plan]) -> list[Clause]:
+    """Every clause that the plans state, in order."""
+    found: list[Clause] = []
+    for plan in plans:
+        if isinstance(plan, Joined):
+            found += [plan.first, plan.second]
+        elif isinstance(plan, Clause):
+            found.append(plan)
+    return found
+
+
+def one_hop(rng: Random, plans: list[Plan]) -> Asked | None:
+    """A question about one role of one event, which no other event would answer as well."""
+    clauses = [clause for clause in clauses_of(plans) if clause.frame in PLAIN and isinstance(clause["S"], Person)]
+    rng.shuffle(clauses)
+    for clause in clauses:
+        roles = [role for role in ASKED if isinstance(clause[role], (Person, Thing, Place))]
+        role = rng.choice(roles)
+        if isinstance(clause[role], Thing) and clause[role].count != 1:  # type: ignore[union-attr]
+            continue
+        if _is_unique(clause, role, clauses_of(plans)):
+            bare = Clause(clause.frame, clause.verb, clause.roles)
+            return Asked("one_hop", Question(bare, role), clause[role], bare)
+    return None
+
+
+def _is_unique(clause: Clause, role: str, clauses: list[Clause]) -> bool:
+    """Whether no other clause of that verb has the same roles but for the one that is asked for."""
+    rest = {name: filler for name, filler in clause.roles if name != role}
+    same = [
+        other
+        for other in clauses
+        if other.verb.en == clause.verb.en and all(other[name] == filler for name, filler in rest.items())
+    ]
+    return len(same) == 1
+
+
+def two_hop(scene: Scene, rng: Random) -> Asked | None:
+    """Where a thing is now: whoever has it took it along, so the sentence of the thing and that of the place are needed."""
+    carried = [
+        (thing, holder)
+        for thing in scene.things
+        if isinstance(holder := scene.holder.get(thing.id), Person)
+        and holder.id in scene.where
+        and not thing.id.startswith("person")
+        and thing.count == 1
+    ]
+    if not carried:
+        return None
+    thing, holder = rng.choice(carried)
+    place = scene.where[holder.id]
+    answer = Clause("be_at", stories.BE, (("S", thing), ("P", place)), tense="present")
+    return Asked("two_hop", said("where is", X=thing), place, answer)
+
+
+def two_hop_home(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
+    """In which town the giver or owner of a thing lives."""
+    clauses = clauses_of(plans)
+    homes = {clause["S"] for clause in clauses if clause.frame == "live"}
+    deeds = [
+        clause
+        for clause in clauses
+        if clause["S"] in homes and clause.frame in ("transfer", "make_for", "make", "act", "get_at", "wear")
+    ]
+    deeds = [clause for clause in deeds if isinstance(clause["O"], Thing) and _is_unique(clause, "S", clauses)]
+    if not deeds:
+        return None
+    clause = rng.choice(deeds)
+    person = clause["S"]
+    assert isinstance(person, Person)
+    bare = Clause(clause.frame, clause.verb, (("S", Wh("person")), *[role for role in clause.roles if role[0] != "S"]))
+    return Asked("two_hop", said("where lives who", C=bare), person.town, stories.live(person))
+
+
+def unanswerable(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
+    """A question like the others, about an event that did not happen: another verb or another thing."""
+    told = clauses_of(plans)
+    for _ in range(20):
+        event = rng.choice((scenes.transfer, scenes.make, scenes.get_at, scenes.observe, scenes.attend))
+        clause = event(scene)
+        if all(clause["O"] != other["O"] and (clause.verb, clause["S"]) != (other.verb, other["S"]) for other in told):
+            role = rng.choice([role for role in ("S", "R", "O") if clause[role]])
+            return Asked("unanswerable", Question(Clause(clause.frame, clause.verb, clause.roles), role), None, None)
+    return None
+
+
+def ask(
+    id: str, asked: Asked, passage: Text, language: str, rng: Random, known: frozenset[str]
+) -> QuestionAnswer | None:
+    """Put a question into words; None where the passage never says the answer by name."""
+    question = _say(asked.question, passage.split, language, rng, known)
+    if asked.entity is None:
+        return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, "", None, (), "")
+    found = [m for m in passage.mentions if m.entity == asked.entity.id and m.kind != "pronoun"]  # type: ignore[attr-defined]
+    if not found:
+        return None
+    first = found[0] if asked.kind == "one_hop" else found[-1]
+    kind = first.kind
+    others = [m for m in passage.mentions if m.kind == kind]
+    candidates = tuple(dict.fromkeys(passage.text[m.start : m.end] for m in others))
+    full = _say(asked.answer, passage.split, language, rng, known) if asked.answer else ""
+    answer = passage.text[first.start : first.end]
+    span = (first.start, first.end)
+    return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, answer, span, candidates, full)
+
+
+def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[str]) -> str:
+    writer = Writer(language, split, rng, Discourse(known=known), spoken=True)
+    return writer.tell(plan).text
+
+
+def passage_and_questions(rng: Random, scene: Scene, n_events: int) -> tuple[list[Plan], list[Asked]]:
+    """A story, and questions of every kind that it allows."""
+    plans = stories.story(scene, n_events)
+    asked = [one_hop(rng, plans), one_hop(rng, plans), two_hop(scene, rng), two_hop_home(scene, rng, plans)]
+    asked.append(unanswerable(scene, rng, plans))
+    return plans, [one for one in asked if one is not None]
+
+
+def mentioned(plans: list[Plan]) -> frozenset[str]:
+    """The ids of the things that plans speak of, so that a question says 'the lamp'."""
+    ids = {f.id for clause in clauses_of(plans) for _, f in clause.roles if isinstance(f, Thing)}
+    return frozenset(ids)
+

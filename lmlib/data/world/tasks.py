@@ -1,0 +1,277 @@
+"""Instructions with answers, and pairs of a better and a worse answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+
+from lmlib.data.world import english, lexicon, scenes
+from lmlib.data.world.chinese_grammar import numeral
+from lmlib.data.world.lexicon import Noun, Phrase
+from lmlib.data.world.meaning import Clause, Coins, Discourse, Plan, Question, said
+from lmlib.data.world.truth import Person, Population
+from lmlib.data.world.writing import Writer
+
+KIND_NAMES = {
+    "tool": ("a tool", "工具"), "fruit": ("a fruit", "水果"), "vegetable": ("a vegetable", "蔬菜"), "bird": ("a bird", "鸟"),
+    "furniture": ("a piece of furniture", "家具"), "clothing": ("a piece of clothing", "衣物"), "flower": ("a flower", "花"),
+    "instrument": ("an instrument", "乐器"), "trade": ("a trade", "职业"), "vehicle": ("a vehicle", "交通工具"),
+    "wildlife": ("a wild animal", "野生动物"), "drink": ("a drink", "饮料"), "tree": ("a tree", "树"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction and its one right answer; `steps` is the way to it, where it takes several."""
+
+    id: str
+    task: str
+    language: str
+    split: str
+    instruction: str
+    steps: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A prompt with a better and a worse answer; `reason` says what is wrong with the worse: wrong, rude, garbled, off_topic."""
+
+    id: str
+    language: str
+    split: str
+    prompt: str
+    chosen: str
+    rejected: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One sentence in both languages."""
+
+    id: str
+    split: str
+    en: str
+    zh: str
+    fact: dict[str, object]
+
+
+class Clerk:
+    """Draws instructions of one language and split."""
+
+    def __init__(self, rng: Random, population: Population, language: str, split: str):
+        self.rng, self.population, self.language, self.split = rng, population, language, split
+
+    def say(self, plan: Plan) -> str:
+        """One sentence on its own, as asked or answered."""
+        writer = Writer(self.language, self.split, self.rng, Discourse(), spoken=True)
+        return writer.tell(plan).text
+
+    def word(self, english_word: str, chinese_word: str) -> Phrase:
+        return Phrase(english_word, chinese_word)
+
+    def of(self, noun: Noun) -> str:
+        return noun.en if self.language == "en" else noun.zh
+
+    def nouns(self, *kinds: str) -> list[Noun]:
+        return [noun for kind in kinds for noun in lexicon.nouns(kind)]
+
+    def listed(self, items: list[str]) -> str:
+        return ", ".join(items) if self.language == "en" else "、".join(items)
+
+    def number(self, n: int) -> str:
+        return english.number(n) if self.language == "en" else numeral(n)
+
+    def draw(self) -> tuple[str, str, str, str]:
+        """(task, instruction, steps, answer)."""
+        task = self.rng.choice(sorted(TASKS))
+        instruction, steps, answer = TASKS[task](self)
+        return task, instruction, steps, answer
+
+
+Answered = tuple[str, str, str]
+
+
+def _plural(clerk: Clerk) -> Answered:
+    kinds = ("tool", "fruit", "bird", "wildlife", "livestock", "household", "container", "document", "trade", "clothing")
+    nouns = [noun for noun in clerk.nouns(*kinds) if not noun.uncountable and not noun.plural_only]
+    noun = clerk.rng.choice(nouns)
+    return clerk.say(said("task plural", X=clerk.word(noun.en, noun.en))), "", english.plural(noun.en)
+
+
+def _past(clerk: Clerk) -> Answered:
+    verb = clerk.rng.choice([verb for verb in lexicon.all_verbs() if not verb.particle and verb.en != "be"])
+    return clerk.say(said("task past", X=clerk.word(verb.en, verb.en))), "", english.past(verb.en)
+
+
+def _measure(clerk: Clerk) -> Answered:
+    nouns = clerk.nouns("tool", "household", "furniture", "clothing", "document", "vehicle", "livestock", "fruit", "tree")
+    noun = clerk.rng.choice(nouns)
+    return clerk.say(said("task measure", X=clerk.word(noun.zh, noun.zh))), "", noun.measure
+
+
+def _translate(clerk: Clerk) -> Answered:
+    once = _unambiguous(clerk.language)
+    noun = clerk.rng.choice(once)
+    question = clerk.say(said("task translate", X=clerk.word(noun.en, noun.zh)))
+    return question, "", noun.zh if clerk.language == "en" else noun.en
+
+
+def _unambiguous(language: str) -> list[Noun]:
+    """Nouns whose word names one thing only in the world's lexicon."""
+    words = [noun.en if language == "en" else noun.zh for noun in lexicon.all_nouns()]
+    twice = {word for word in set(words) if words.count(word) > 1} if len(words) < 50 else _repeated(words)
+    return [noun for noun, word in zip(lexicon.all_nouns(), words, strict=True) if word not in twice]
+
+
+def _repeated(words: list[str]) -> set[str]:
+    seen: set[str] = set()
+    return {word for word in words if word in seen or seen.add(word)}  # type: ignore[func-returns-value]
+
+
+def _kind(clerk: Clerk) -> Answered:
+    kind, other = clerk.rng.sample(sorted(KIND_NAMES), 2)
+    noun = clerk.rng.choice(lexicon.nouns(kind))
+    options = [KIND_NAMES[kind], KIND_NAMES[other]]
+    clerk.rng.shuffle(options)
+    a, b = (clerk.word(*option) for option in options)
+    name = KIND_NAMES[kind][0 if clerk.language == "en" else 1]
+    return clerk.say(said("task kind", X=clerk.word(noun.en, noun.zh), A=a, B=b)), "", name
+
+
+def _odd(clerk: Clerk) -> Answered:
+    kind, other = clerk.rng.sample(sorted(KIND_NAMES), 2)
+    nouns = clerk.rng.sample(lexicon.nouns(kind), 3)
+    odd = clerk.rng.choice(lexicon.nouns(other))
+    items = [*nouns, odd]
+    clerk.rng.shuffle(items)
+    english_list, chinese_list = " , ".join(n.en for n in items), " 、 ".join(n.zh for n in items)
+    return clerk.say(said("task odd", X=clerk.word(english_list, chinese_list))), "", clerk.of(odd)
+
+
+def _sort(clerk: Clerk) -> Answered:
+    numbers = clerk.rng.sample(range(1, 100), clerk.rng.randint(3, 5))
+    listed = clerk.word(" , ".join(map(str, numbers)), " 、 ".join(map(str, numbers)))
+    return clerk.say(said("task sort", X=listed)), "", clerk.listed([str(n) for n in sorted(numbers)])
+
+
+def _reverse(clerk: Clerk) -> Answered:
+    nouns = clerk.rng.sample(clerk.nouns("fruit", "tool", "bird", "flower"), clerk.rng.randint(3, 5))
+    listed = clerk.word(" , ".join(n.en for n in nouns), " 、 ".join(n.zh for n in nouns))
+    return clerk.say(said("task reverse", X=listed)), "", clerk.listed([clerk.of(noun) for noun in nouns[::-1]])
+
+
+def _event(clerk: Clerk) -> Clause:
+    scene = scenes.set_scene(clerk.rng, clerk.population, 2)
+    deed = clerk.rng.choice((scenes.transfer, scenes.make, scenes.get_at, scenes.observe, scenes.attend, scenes.social))
+    return replace(deed(scene), place=None)
+
+
+def _names(clerk: Clerk) -> Answered:
+    clause = _event(clerk)
+    people = [role for _, role in clause.roles if isinstance(role, Person)]
+    writer = Writer(clerk.language, clerk.split, clerk.rng, Discourse())
+    one = writer.tell(clause)
+    text = one.text
+    spans = sorted((m.start, m.end) for m in one.mentions if m.kind == "person")
+    names = list(dict.fromkeys(text[start:end] for start, end in spans))
+    assert len(names) == len(people)
+    return f"{clerk.say(said('task names', X=Phrase('', '')))} {text}".strip(), "", clerk.listed(names)
+
+
+def _rewritten(name: str, change: Callable[[Clause], Plan]) -> Callable[[Clerk], Answered]:
+    def task(clerk: Clerk) -> Answered:
+        clause = _event(clerk)
+        text = clerk.say(clause)
+        space = " " if clerk.language == "en" else ""
+        return f"{clerk.say(said(name, X=Phrase('', '')))}{space}{text}", "", clerk.say(change(clause))
+
+    return task
+
+
+def _trade(clerk: Clerk) -> Answered:
+    person = clerk.rng.choice(clerk.population.people)
+    return clerk.say(said("task trade", A=person, T=person.town)), "", clerk.of(person.trade)
+
+
+def _home(clerk: Clerk) -> Answered:
+    person = clerk.rng.choice(clerk.population.people)
+    name = person.town.name
+    return clerk.say(said("task home", A=person, K=person.trade)), "", name.en if clerk.language == "en" else name.zh
+
+
+def _relative(clerk: Clerk) -> Answered:
+    person = clerk.rng.choice(clerk.population.people)
+    relations = clerk.population.kin[person.id]
+    single = [relation for relation in relations if sum(other[0] == relation[0] for other in relations) == 1]
+    en, zh, relative = clerk.rng.choice(single)
+    name = relative.name.en if clerk.language == "en" else relative.name.zh
+    return clerk.say(said("task relative", A=person, R=clerk.word(en, zh))), "", name
+
+
+def _older(clerk: Clerk) -> Answered:
+    a, b = clerk.rng.sample(clerk.population.people, 2)
+    while a.age == b.age:
+        b = clerk.rng.choice(clerk.population.people)
+    older = a if a.age > b.age else b
+    answer = older.name.en if clerk.language == "en" else older.name.zh
+    return clerk.say(said("task older", A=a, B=b, N=a.age, M=b.age)), "", answer
+
+
+def _shopping(clerk: Clerk) -> Answered:
+    rng = clerk.rng
+    person = rng.choice(clerk.population.people)
+    nouns = [n for n in clerk.nouns("fruit", "tool", "container", "furniture") if not n.uncountable and not n.plural_only]
+    noun = rng.choice(nouns)
+    amount, price = rng.randint(2, 9), rng.randint(2, 12)
+    total = amount * price
+    had = total + rng.randint(1, 60)
+    goods = clerk.word(english.plural(noun.en), noun.zh)
+    roles = {"A": person, "N": Coins(had), "M": amount, "X": goods, "P": Coins(price), "U": Phrase("", noun.measure)}
+    roles |= {"S": Coins(total), "R": Coins(had - total)}
+    steps = [clerk.say(said("sum shopping step", **roles)), clerk.say(said("sum shopping end", **roles))]
+    space = " " if clerk.language == "en" else ""
+    return clerk.say(said("sum shopping", **roles)), space.join(steps), clerk.number(had - total)
+
+
+def _journey(clerk: Clerk) -> Answered:
+    a, b, c = clerk.rng.sample(clerk.population.towns, 3)
+    n, m = clerk.rng.randint(2, 40), clerk.rng.randint(2, 40)
+    roles = {"A": a, "B": b, "C": c, "N": n, "M": m, "R": n + m, "P": clerk.rng.choice(clerk.population.people)}
+    steps = [clerk.say(said("sum journey step", **roles)), clerk.say(said("sum journey end", **roles))]
+    space = " " if clerk.language == "en" else ""
+    return clerk.say(said("sum journey", **roles)), space.join(steps), clerk.number(n + m)
+
+
+def _future(clause: Clause) -> Plan:
+    return replace(clause, tense="future")
+
+
+def _negated(clause: Clause) -> Plan:
+    return replace(clause, negated=True)
+
+
+def _who(clause: Clause) -> Plan:
+    return Question(clause, "S")
+
+
+TASKS: dict[str, Callable[[Clerk], Answered]] = {
+    "plural": _plural,
+    "past": _past,
+    "measure": _measure,
+    "translate": _translate,
+    "kind": _kind,
+    "odd": _odd,
+    "sort": _sort,
+    "reverse": _reverse,
+    "names": _names,
+    "negate": _rewritten("task negate", _negated),
+    "future": _rewritten("task future", _future),
+    "who": _rewritten("task who question", _who),
+    "trade": _trade,
+    "home": _home,
+    "relative": _relative,
+    "older": _older,
+    "shopping": _shopping,
+    "journey": _journey,
+}
