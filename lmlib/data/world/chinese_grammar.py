@@ -223,14 +223,13 @@ class Chinese:
         if clause.companion:
             lead += [Token("和"), *self.noun_phrase(clause.companion), Token("一起")]
         if clause.place:
-            lead += self._place(clause.place)
+            lead += self._place(clause.place, clause.name_town)
         if clause.manner:
             lead += words(clause.manner.zh)
         return [*lead, *self._complements(clause, finite)]
 
-    def _place(self, place: Place) -> list[Token]:
+    def _place(self, place: Place, named: bool) -> list[Token]:
         town = place.town
-        named = town is not None and self.rng.random() < 0.3
         where = [*words(town.name.zh, "town", town.id), Token("的")] if town and named else []
         noun = self.noun_phrase(place)
         bare = place.noun.kind == "building" and place.noun.zh.endswith(("口", "头", "场", "站", "林"))
@@ -292,7 +291,8 @@ class Chinese:
             return self.predicate(filler, finite=False)
         if isinstance(filler, Quality) and clause.frame == "describe" and not filler.adjective.degree:
             return [Token("是"), *words(filler.adjective.zh), Token("的")]
-        return self.noun_phrase(filler)
+        beside = isinstance(filler, Place) and filler.noun.preposition == "by" and clause.frame in ("go", "ride")
+        return [*self.noun_phrase(filler), *([Token("边")] if beside else [])]
 
     # two clauses
 
@@ -302,7 +302,8 @@ class Chinese:
         if relation == "who":
             return self._relative(first, second)
         if relation in ("and", "then", "so", "but", "while"):
-            link = self.rng.choice(_LINKS[relation if relation != "and" or same else "while"])
+            states = {first.frame, second.frame} <= LASTING
+            link = "" if states else self.rng.choice(_LINKS[relation if relation != "and" or same else "while"])
             omit = [] if same and relation in ("and", "then") else None
             return [*self._clause(first), Token("，"), *words(link), *self._clause(second.bare(), subject=omit)]
         before, between, after = self.rng.choice(_SUBORDINATE[relation])
@@ -372,6 +373,7 @@ class Chinese:
         return self.noun_phrase(role)
 
 
+LASTING = {"live", "work_at", "like", "own", "be_a", "describe", "aged", "regard"}
 _LINKS = {
     "and": ("", "还", "并且"),
     "then": ("然后", "接着", "随后"),

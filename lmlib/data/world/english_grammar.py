@@ -300,7 +300,7 @@ class English:
         if clause.place is None:
             return []
         town = clause.place.town
-        where = words(town.name.en, "town", town.id) if town and self.rng.random() < 0.3 else []
+        where = words(town.name.en, "town", town.id) if town and clause.name_town else []
         return [
             Token(clause.place.noun.preposition),
             *self.noun_phrase(clause.place),

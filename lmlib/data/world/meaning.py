@@ -86,6 +86,7 @@ class Clause:
     frequency: Phrase | None = None
     place: Place | None = None
     companion: Person | None = None
+    name_town: bool = False  # say in which town the place is
     introduce: str = ""  # an apposition to the subject: trade, town or trait
 
     def __getitem__(self, role: str) -> object:

@@ -26,7 +26,7 @@ def item(rng: Random, population: Population) -> Item:
     """A piece of news of one of the topics."""
     topic = rng.choice(sorted(TOPICS))
     town = rng.choice(population.towns)
-    place = Place(rng.choice(lexicon.nouns(rng.choice(("building", "nature")))))
+    place = Place(rng.choice(lexicon.nouns("building")))
     day = rng.choice(lexicon.phrases("day"))
     a, b, c = rng.sample(population.people, 3)
     roles = {"T": town, "P": place, "D": day, "A": a, "B": b, "C": c, "K": a.trade}

@@ -1,15 +1,23 @@
 """Questions about a story: answered by one sentence, by two, by none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from lmlib.data.world import scenes, stories
 from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, Question, Wh, said
 from lmlib.data.world.scenes import Scene
+from lmlib.data.world.sentences import Sentence
 from lmlib.data.world.truth import Person, Place, Thing
 from lmlib.data.world.writing import Text, Writer
 
 ASKED = ("S", "O", "R", "P", "K")
+# How a question may begin, so that not every one has the form of every other.
+OPENINGS = {
+    "en": ("tell me ,", "do you remember :", "can you say :", "one more question :", "please tell me :", "what do you think ,",
+           "if you have read it :", "now ,", "a question to you :", "from what you read ,", "according to the text ,"),
+    "zh": ("请 告诉 我 ，", "你 记得 吗 ：", "请问 ，", "再 问 一 个 问题 ：", "你 说说 ，", "根据 文章 ，", "读完 之后 请 回答 ：",
+           "那么 ，", "问 你 一 下 ：", "考 考 你 ：", "想 一 想 ，"),
+}  # fmt: skip
 PLAIN = {"transfer", "get", "get_at", "act", "make", "make_for", "consume", "put_in", "put_on", "put_under", "find_in",
          "put_behind", "put_beside", "social", "observe", "attend", "tour", "go", "wear", "raise", "pay"}  # fmt: skip
 
@@ -43,6 +51,7 @@ class Asked:
     question: Plan
     entity: object
     answer: Plan | None
+    about: str = ""  # the id of what the question names; with two hops no sentence has both it and the answer
 
 
 def clauses_of(plans: list[Plan]) -> list[Clause]:
@@ -66,7 +75,7 @@ def one_hop(rng: Random, plans: list[Plan]) -> Asked | None:
         if isinstance(clause[role], Thing) and clause[role].count != 1:  # type: ignore[union-attr]
             continue
         if _is_unique(clause, role, clauses_of(plans)):
-            bare = Clause(clause.frame, clause.verb, clause.roles)
+            bare = replace(clause.bare(), manner=None, companion=None)
             return Asked("one_hop", Question(bare, role), clause[role], bare)
     return None
 
@@ -96,8 +105,8 @@ def two_hop(scene: Scene, rng: Random) -> Asked | None:
         return None
     thing, holder = rng.choice(carried)
     place = scene.where[holder.id]
-    answer = Clause("be_at", stories.BE, (("S", thing), ("P", place)), tense="present")
-    return Asked("two_hop", said("where is", X=thing), place, answer)
+    answer = Clause("be_at", stories.BE, (("S", thing),), tense="present", place=place)
+    return Asked("two_hop", said("where is", X=thing), place, answer, thing.id)
 
 
 def two_hop_home(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
@@ -116,7 +125,9 @@ def two_hop_home(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
     person = clause["S"]
     assert isinstance(person, Person)
     bare = Clause(clause.frame, clause.verb, (("S", Wh("person")), *[role for role in clause.roles if role[0] != "S"]))
-    return Asked("two_hop", said("where lives who", C=bare), person.town, stories.live(person))
+    thing = clause["O"]
+    assert isinstance(thing, Thing)
+    return Asked("two_hop", said("where lives who", C=bare), person.town, stories.live(person), thing.id)
 
 
 def unanswerable(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
@@ -135,25 +146,33 @@ def ask(
     id: str, asked: Asked, passage: Text, language: str, rng: Random, known: frozenset[str]
 ) -> QuestionAnswer | None:
     """Put a question into words; None where the passage never says the answer by name."""
-    question = _say(asked.question, passage.split, language, rng, known)
+    question = _say(asked.question, passage.split, language, rng, known, opened=True)
     if asked.entity is None:
         return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, "", None, (), "")
     found = [m for m in passage.mentions if m.entity == asked.entity.id and m.kind != "pronoun"]  # type: ignore[attr-defined]
     if not found:
         return None
+    if asked.kind == "two_hop" and any({asked.about, asked.entity.id} <= _entities(one) for one in passage.sentences):  # type: ignore[attr-defined]
+        return None
     first = found[0] if asked.kind == "one_hop" else found[-1]
     kind = first.kind
     others = [m for m in passage.mentions if m.kind == kind]
     candidates = tuple(dict.fromkeys(passage.text[m.start : m.end] for m in others))
+    if asked.kind == "two_hop" and len(candidates) < 2:
+        return None
     full = _say(asked.answer, passage.split, language, rng, known) if asked.answer else ""
     answer = passage.text[first.start : first.end]
     span = (first.start, first.end)
     return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, answer, span, candidates, full)
 
 
-def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[str]) -> str:
+def _entities(one: Sentence) -> set[str]:
+    return {mention.entity for mention in one.mentions}
+
+
+def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[str], opened: bool = False) -> str:
     writer = Writer(language, split, rng, Discourse(known=known), spoken=True)
-    return writer.tell(plan).text
+    return writer.tell(plan, opening=rng.choice(OPENINGS[language]) if opened and rng.random() < 0.5 else "").text
 
 
 def passage_and_questions(rng: Random, scene: Scene, n_events: int) -> tuple[list[Plan], list[Asked]]:

@@ -43,7 +43,8 @@ def opinion(rng: Random, population: Population) -> Opinion:
     signs = [-polarity] * n_mixed + [polarity] * (len(named) - n_mixed)
     stars = (5 if n_mixed == 0 else 4) if polarity > 0 else (1 if n_mixed == 0 else 2)
     roles = _roles(rng, population, target, stars)
-    plans = [said("review open place" if visit else "review open thing", **roles)]
+    opening = "place" if visit else "dish" if kind == "dish" else "thing"
+    plans: list[Plan] = [said(f"review open {opening}", **roles)]
     plans += _remarks(rng, named, signs, roles)
     verdict = "visit" if visit else "verdict"
     mood = "good" if polarity > 0 else "bad"
@@ -81,6 +82,7 @@ def _roles(rng: Random, population: Population, target: object, stars: int) -> d
         "K": rng.choice(lexicon.nouns("kin")),
         "M": Coins(rng.randint(3, 90)),
         "N": stars,
+        "H": rng.randint(2, 9),
         "W": rng.choice(weather),
     }
 

@@ -23,6 +23,7 @@ CROWD_COUNTS = (
 )
 INDOOR_VERBS = {"sleep", "nap", "snore"}
 WATER_VERBS = {"swim"}
+SHOPS = ("market", "bazaar", "auction house", "warehouse", "grocery")
 SMALL_CONTAINERS = {"purse", "envelope", "wallet", "casket", "pouch", "jar", "bottle", "tin", "urn", "pitcher", "folder"}
 TINY = {"key", "needle", "thimble", "marble", "stamp", "ticket", "nail", "screw", "cheque", "receipt", "razor", "comb"}
 BULKY = set(
@@ -159,7 +160,7 @@ def get_at(scene: Scene) -> Clause:
     thing = scene.new_thing(BOUGHT)
     scene.holder[thing.id] = person
     verbs = [verb for verb in lexicon.verbs_for("get", thing.noun) if verb.en in ("buy", "order", "get", "acquire", "obtain", "rent")]
-    shop = Place(lexicon.noun("building", scene.rng.choice(("market", "bazaar", "auction house", "warehouse"))), scene.town)
+    shop = Place(lexicon.noun("building", scene.rng.choice(SHOPS)), scene.town)
     return _at(scene.clause("get_at", scene.rng.choice(verbs), person, O=thing), shop)
 
 
@@ -183,7 +184,7 @@ def act(scene: Scene) -> Clause:
     else:
         verb = scene.verb("act")
         thing = scene.add(lexicon.objects_of(verb))
-    if verb.en in ("lose", "misplace", "burn", "throw"):
+    if verb.en in ("lose", "misplace", "burn", "throw", "exchange"):
         scene.holder.pop(thing.id, None)
     return scene.clause("act", verb, person, O=thing)
 

@@ -98,11 +98,12 @@ def _articles(tokens: list[Token]) -> list[Token]:
 def _capital(tokens: list[Token]) -> list[Token]:
     """The first word, and the first of direct speech, with a capital."""
     capital = True
-    done = []
+    done: list[Token] = []
     for token in tokens:
+        opens_speech = token.text in OPENING and done[-1:] and done[-1].text == ":"
         if capital and token.text not in PUNCTUATION:
             token = token._replace(text=token.text[0].upper() + token.text[1:])
-        capital = (capital and token.text in PUNCTUATION) or token.text in OPENING | {".", "?", "!"}
+        capital = (capital and token.text in PUNCTUATION) or opens_speech or token.text in (".", "?", "!")
         done.append(token)
     return done
 

@@ -5,7 +5,7 @@ from random import Random
 
 from lmlib.data.world import english, lexicon, scenes
 from lmlib.data.world.lexicon import Phrase, Verb
-from lmlib.data.world.meaning import Clause, Joined, Plan, Quality, Topic, said
+from lmlib.data.world.meaning import Clause, Joined, PartOf, Plan, Quality, Topic, said
 from lmlib.data.world.scenes import Scene
 from lmlib.data.world.truth import Person, Population
 
@@ -13,6 +13,7 @@ LIVE = Verb("live", "live", "", "住")
 BE = Verb("be", "be", "", "_")
 BE_A = Verb("be_a", "be", "", "是")
 WORK = Verb("work_at", "work", "", "工作")
+TOLD = Verb("tell_to", "tell", "", "告诉")
 OWN = Verb("own", "own", "", "有")
 MANNERS = ("act", "make", "make_for", "transfer", "put", "go", "social", "consume", "room_act", "study", "ride", "talk")
 ACCOMPANIED = ("go", "travel", "consume", "attend", "do", "study", "room_act", "tour", "observe", "ride")
@@ -41,7 +42,8 @@ def fact(rng: Random, person: Person, others: tuple[Person, ...] = ()) -> Clause
         Clause("aged", BE, (("S", person), ("N", person.age))),
         *([regard(rng, person, others)] if others else []),
     )
-    return rng.choice(choices)
+    lasting = rng.choice(lexicon.phrases("lasting")) if rng.random() < 0.7 else None
+    return replace(rng.choice(choices), time=lasting)
 
 
 def be_a(person: Person) -> Clause:
@@ -68,10 +70,13 @@ def adorned(scene: Scene, clause: Clause, opener: bool = True) -> Clause:
         changes["time"] = rng.choice(lexicon.phrases("time"))
     if family in MANNERS and isinstance(clause["S"], Person) and rng.random() < 0.4:
         changes["manner"] = rng.choice(lexicon.phrases("manner"))
+    if not changes and clause.place is None:
+        use = rng.choice(("opener", "time", "day")) if opener else "time"
+        changes[use] = rng.choice(lexicon.phrases(use))
     others = [one for one in scene.cast if one != clause["S"] and one != clause["R"]]
     if family in ACCOMPANIED and isinstance(clause["S"], Person) and others and rng.random() < 0.2:
         changes["companion"] = rng.choice(others)
-    done = replace(clause, **changes)  # type: ignore[arg-type]
+    done = replace(clause, name_town=rng.random() < 0.3, **changes)  # type: ignore[arg-type]
     scenes.move(scene, done)
     return done
 
@@ -102,7 +107,7 @@ STATES = {"control", "feel", "ill"}
 def _because(scene: Scene) -> Plan:
     """A feeling, and the event it comes from: bad luck makes unhappy, a gift happy."""
     unhappy = scene.rng.random() < 0.4
-    event = scene.rng.choice((scenes.harm, scenes.ill) if unhappy else (scenes.transfer, scenes.make, scenes.get_at))
+    event = scenes.harm if unhappy else scene.rng.choice((scenes.transfer, scenes.make, scenes.get_at))
     reason = event(scene)
     scenes.move(scene, reason)
     person = reason["R"] if isinstance(reason["R"], Person) else reason["S"]
@@ -136,7 +141,7 @@ def _with_state(scene: Scene, relation: str) -> Plan:
     scene.last_actor = person
     event = scene.rng.choice((scenes.act, scenes.make, scenes.go, scenes.put, scenes.study, scenes.room_act, scenes.attend))
     if relation == "who":
-        about = fact(scene.rng, person)
+        about = replace(fact(scene.rng, person), time=None)
         if about.frame in ("own", "be_a", "aged"):
             about = live(person)
         return Joined("who", about, _by(scene, event, person))
@@ -173,7 +178,7 @@ def reported(scene: Scene) -> Plan:
     listener = scene.other(who)
     content = replace(event, companion=None)
     if scene.rng.random() < 0.3:
-        return Clause("tell_to", Verb("tell_to", "tell", "", "告诉"), (("S", who), ("R", listener), ("C", content)))
+        return adorned(scene, Clause("tell_to", TOLD, (("S", who), ("R", listener), ("C", content))))
     frame = scene.rng.choice(("tell", "think"))
     return adorned(scene, Clause(frame, scene.verb(frame), (("S", who), ("C", content))))
 
@@ -184,12 +189,36 @@ def description(scene: Scene) -> Plan | None:
     if not known:
         return None
     thing = known[-1] if scene.rng.random() < 0.7 else scene.rng.choice(known)
+    if thing.noun.kind not in PARTS and scene.rng.random() < 0.5:
+        return None
     sorts = {lexicon.sort_of(one.en) for one in thing.adjectives} | {lexicon.SORTS.index("material")}
     fitting = [one for one in lexicon.adjectives(thing.noun.kind, thing.noun.en) if lexicon.sort_of(one.en) not in sorts]
     if not fitting:
         return None
     quality = Quality(scene.rng.choice(fitting), scene.rng.choice(lexicon.phrases("degree")))
-    return Clause("describe", BE, (("S", thing), ("A", quality)))
+    state = Clause("describe", BE, (("S", thing), ("A", quality)))
+    if scene.rng.random() < 0.5 and thing.noun.kind in PARTS:
+        part = lexicon.noun("part", scene.rng.choice(PARTS[thing.noun.kind]))
+        quality = Quality(scene.rng.choice(lexicon.adjectives("part")), scene.rng.choice(lexicon.phrases("degree")))
+        state = Clause("describe", BE, (("S", PartOf(part, thing)), ("A", quality)))
+    if scene.rng.random() < 0.25:
+        return replace(state, time=scene.rng.choice(lexicon.phrases("time")))
+    frame = scene.rng.choice(("tell", "think"))
+    return adorned(scene, Clause(frame, scene.verb(frame), (("S", scene.actor()), ("C", state))))
+
+
+PARTS = {
+    "tool": ("handle", "edge", "tip", "surface", "blade", "hook"),
+    "household": ("handle", "lid", "surface", "edge", "bottom", "knob", "spout", "button"),
+    "container": ("lid", "handle", "lock", "hinge", "strap", "buckle", "bottom", "corner", "label"),
+    "furniture": ("leg", "frame", "hinge", "edge", "surface", "corner", "knob", "spring"),
+    "clothing": ("sleeve", "collar", "pocket", "button", "lining", "seam", "zip", "buckle"),
+    "instrument": ("string", "pedal", "frame", "surface", "button"),
+    "vehicle": ("wheel", "engine", "axle", "pedal", "saddle", "frame", "sail", "mast", "oar"),
+    "document": ("page", "cover", "corner", "spine", "edge", "label"),
+    "toy": ("string", "wheel", "edge", "surface"),
+    "jewel": ("frame", "hook", "surface", "edge"),
+}
 
 
 def whereabouts(scene: Scene) -> list[Clause]:
@@ -225,14 +254,15 @@ def kinship(scene: Scene) -> Plan | None:
 
 def introduction(scene: Scene) -> list[Plan]:
     """The people of the story and one or two lasting facts about each."""
-    plans: list[Plan] = [setting(scene)] if scene.rng.random() < 0.5 else []
+    plans: list[Plan] = [setting(scene)] if scene.rng.random() < 0.4 else []
     for person in scene.cast:
         facts = [fact(scene.rng, person, scene.cast), fact(scene.rng, person)]
-        if facts[0].frame != facts[1].frame and scene.rng.random() < 0.6:
-            plans.append(Joined("and", facts[0], facts[1]))
-        else:
+        if facts[0].frame != facts[1].frame and scene.rng.random() < 0.75:
+            facts[0] = replace(facts[0], time=facts[0].time if scene.rng.random() < 0.5 else None)
+            plans.append(Joined("and", facts[0], replace(facts[1], time=None)))
+        elif scene.rng.random() < 0.6:
             plans.append(facts[0])
-    related = kinship(scene)
+    related = kinship(scene) if scene.rng.random() < 0.6 else None
     return [*plans, related] if related else plans
 
 
@@ -267,6 +297,8 @@ def ending(scene: Scene) -> list[Plan]:
     who = scene.rng.choice(scene.cast)
     remember = Verb("think", *scene.rng.choice((("remember", "", "记得"), ("know", "", "知道"), ("forget", "", "忘了"))))
     clause = Clause("think", remember, (("S", who), ("C", scene.rng.choice(places))))
+    if scene.rng.random() < 0.3:
+        clause = Clause("tell_to", TOLD, (("S", who), ("R", scene.other(who)), ("C", clause["C"])))
     times = [time for time in lexicon.phrases("time") if "night" in time.en or "evening" in time.en]
     return [replace(clause, time=scene.rng.choice(times))]
 
@@ -299,7 +331,7 @@ def profile(rng: Random, person: Person, population: Population) -> list[Plan]:
     plans.append(said("profile admired", **roles | {"Q": Topic(rng.choice(lexicon.nouns("quality")))}))
     plans.append(said("profile town", T=person.town, Q=person.town.adjective, G=person.town.known_for))
     chosen = [plan for plan in plans[1:] if rng.random() < 0.7]
-    return [plans[0], *chosen]
+    return [plans[0], *chosen] if rng.random() < 0.6 else [*chosen[:1], plans[0], *chosen[1:]]
 
 
 def gist(scene: Scene, plans: list[Plan]) -> list[Plan]:

@@ -118,7 +118,7 @@ def populate(rng: Random, size: str, bias: float) -> Population:
 
 def _town(i: int, name: Phrase, rng: Random) -> Town:
     known_for = rng.choice(
-        [noun for kind in ("grocery", "drink", "hobby", "fruit", "flower", "event") for noun in lexicon.nouns(kind)]
+        [noun for kind in ("grocery", "drink", "fruit", "flower", "event") for noun in lexicon.nouns(kind)]
     )
     return Town(f"town{i}", name, rng.choice(lexicon.adjectives("town")), known_for)
 

@@ -51,21 +51,23 @@ class Writer:
         self.breaks: set[int] = set()  # sentences that begin a paragraph
         self.facts: list[dict[str, object]] = []
 
-    def tell(self, plan: Plan, speaker: Person | None = None, hearer: Person | None = None) -> Sentence:
-        """Say a plan as the next sentence. In training only skeletons that are not held out are used."""
+    def tell(
+        self, plan: Plan, speaker: Person | None = None, hearer: Person | None = None, opening: str = ""
+    ) -> Sentence:
+        """Say a plan as the next sentence, after an opening. In training only skeletons that are not held out are used."""
         self.discourse.speaker, self.discourse.hearer = speaker, hearer
-        done, discourse = self._allowed(plan)
+        done, discourse = self._allowed(plan, words(opening))
         discourse.next_sentence()
         self.discourse = discourse
         self.sentences.append(done)
         self.facts += facts_of(plan)
         return done
 
-    def _allowed(self, plan: Plan) -> tuple[Sentence, Discourse]:
+    def _allowed(self, plan: Plan, opening: list[Token]) -> tuple[Sentence, Discourse]:
         """The first wording that the split allows; in testing one that training never shows, if three tries give one."""
         wanted = self.split == "test"
         for attempt in range(TRIES):
-            done, discourse = self._wording(plan)
+            done, discourse = self._wording(plan, opening)
             if held_out(done.skeleton) == wanted or (wanted and attempt == 2):
                 return done, discourse
         plan = _without_opener(plan)
@@ -76,10 +78,10 @@ class Writer:
                 return done, discourse
         raise RuntimeError(f"every wording has a held-out skeleton: {done.text}")
 
-    def _wording(self, plan: Plan, lead: list[Token] | None = None) -> tuple[Sentence, Discourse]:
+    def _wording(self, plan: Plan, lead: list[Token]) -> tuple[Sentence, Discourse]:
         discourse = self.discourse.copy()
         tokens = GRAMMARS[self.language](self.rng, discourse).say(plan)
-        return sentence([*(lead or []), *tokens], self.language), discourse
+        return sentence([*lead, *tokens], self.language), discourse
 
     def new_paragraph(self) -> None:
         self.breaks.add(len(self.sentences))
