@@ -203,6 +203,8 @@ class Chinese:
         if not isinstance(who, Person):
             return self.noun_phrase(who)
         if not clause.introduce:
+            if self.discourse.opens(who):
+                return [Token("她" if who.female else "他", "pronoun", who.id)]
             return self._person(who)
         self.discourse.mention(who)
         said = words(who.name.zh, "name", who.id)

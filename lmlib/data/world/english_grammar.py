@@ -225,6 +225,8 @@ class English:
         """The subject, with its apposition where the clause introduces it."""
         who = clause["S"]
         if not clause.introduce or not isinstance(who, Person):
+            if isinstance(who, Person) and self.discourse.opens(who):
+                return [Token(PRONOUNS[who.female][0], "pronoun", who.id)]
             return self.noun_phrase(who, subject=True)
         self.discourse.mention(who)
         town = words(who.town.name.en, "town", who.town.id)

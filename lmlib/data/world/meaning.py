@@ -165,6 +165,10 @@ class Discourse:
         if thing not in self.things_here:
             self.things_here += (thing,)
 
+    def opens(self, person: Person) -> bool:
+        """Whether a person is the first of this sentence: as a later subject 'she' is then read as her."""
+        return self.here[:1] == (person,) and person not in (self.speaker, self.hearer)
+
     def pronoun_is_clear(self, person: Person) -> bool:
         """Whether 'he' or 'she' can only be this person: of those in this sentence, or else in the one before as well."""
         lately = self.here if person in self.here else self.focus + self.here

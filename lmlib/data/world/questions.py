@@ -4,19 +4,26 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from lmlib.data.world import scenes, stories
-from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, Question, Wh, said
+from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, Question, Said, Wh, said
 from lmlib.data.world.scenes import Scene
 from lmlib.data.world.sentences import Sentence
 from lmlib.data.world.truth import Person, Place, Thing
 from lmlib.data.world.writing import Text, Writer
 
 ASKED = ("S", "O", "R", "P", "K")
+Openings = dict[str, tuple[str, ...]]
 # How a question may begin, so that not every one has the form of every other.
 OPENINGS = {
     "en": ("tell me ,", "do you remember :", "can you say :", "one more question :", "please tell me :", "what do you think ,",
            "if you have read it :", "now ,", "a question to you :", "from what you read ,", "according to the text ,"),
     "zh": ("请 告诉 我 ，", "你 记得 吗 ：", "请问 ，", "再 问 一 个 问题 ：", "你 说说 ，", "根据 文章 ，", "读完 之后 请 回答 ：",
            "那么 ，", "问 你 一 下 ：", "考 考 你 ：", "想 一 想 ，"),
+}  # fmt: skip
+ANSWERS = {
+    "en": ("as far as I know ,", "the answer is :", "I think ,", "if I read it right ,", "according to the story ,", "of course ,",
+           "as the text says ,", "in my opinion ,", "no doubt ,", "it is this :", "I remember :", "from the text I know :"),
+    "zh": ("我 记得 ，", "答案 是 ：", "我 想 ，", "如果 我 没 看 错 ，", "文章 里 说 ，", "当然 ，", "依 我 看 ，", "毫 无 疑问 ，",
+           "是 这样 的 ：", "根据 这 个 故事 ，", "从 文章 可以 知道 ，", "我 认为 ，"),
 }  # fmt: skip
 PLAIN = {"transfer", "get", "get_at", "act", "make", "make_for", "consume", "put_in", "put_on", "put_under", "find_in",
          "put_behind", "put_beside", "social", "observe", "attend", "tour", "go", "wear", "raise", "pay"}  # fmt: skip
@@ -146,7 +153,11 @@ def ask(
     id: str, asked: Asked, passage: Text, language: str, rng: Random, known: frozenset[str]
 ) -> QuestionAnswer | None:
     """Put a question into words; None where the passage never says the answer by name."""
-    question = _say(asked.question, passage.split, language, rng, known, opened=True)
+    if isinstance(asked.question, Question):
+        known |= {role.id for _, role in asked.question.clause.roles if isinstance(role, Thing)}
+    elif isinstance(asked.question, Said):
+        known |= {role.id for _, role in asked.question.roles if isinstance(role, Thing)}
+    question = _say(asked.question, passage.split, language, rng, known, OPENINGS)
     if asked.entity is None:
         return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, "", None, (), "")
     found = [m for m in passage.mentions if m.entity == asked.entity.id and m.kind != "pronoun"]  # type: ignore[attr-defined]
@@ -160,7 +171,7 @@ def ask(
     candidates = tuple(dict.fromkeys(passage.text[m.start : m.end] for m in others))
     if asked.kind == "two_hop" and len(candidates) < 2:
         return None
-    full = _say(asked.answer, passage.split, language, rng, known) if asked.answer else ""
+    full = _say(asked.answer, passage.split, language, rng, known, ANSWERS) if asked.answer else ""
     answer = passage.text[first.start : first.end]
     span = (first.start, first.end)
     return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, answer, span, candidates, full)
@@ -170,9 +181,9 @@ def _entities(one: Sentence) -> set[str]:
     return {mention.entity for mention in one.mentions}
 
 
-def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[str], opened: bool = False) -> str:
+def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[str], openings: Openings) -> str:
     writer = Writer(language, split, rng, Discourse(known=known), spoken=True)
-    return writer.tell(plan, opening=rng.choice(OPENINGS[language]) if opened and rng.random() < 0.5 else "").text
+    return writer.tell(plan, opening=rng.choice(openings[language]) if rng.random() < 0.6 else "").text
 
 
 def passage_and_questions(rng: Random, scene: Scene, n_events: int) -> tuple[list[Plan], list[Asked]]:

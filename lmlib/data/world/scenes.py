@@ -46,6 +46,8 @@ class Scene:
     holder: dict[str, Person | tuple[str, Thing]] = field(default_factory=dict)
     things: list[Thing] = field(default_factory=list)
     last_actor: Person | None = None
+    hour: int = 0  # of lexicon.phrases("time"), which are in the order of the day
+    progress: float = 0.5  # how much of the story has been told, from 0 to 1
 
     def actor(self) -> Person:
         """Someone of the cast; whoever acted last is likely to go on."""
@@ -56,6 +58,17 @@ class Scene:
 
     def other(self, person: Person) -> Person:
         return self.rng.choice([one for one in self.cast if one != person])
+
+    def time(self) -> Phrase | None:
+        """A time of day, later than the last; None when the day is over."""
+        times = lexicon.phrases("time")[:-3]  # the last ones are for the ending
+        self.hour += self.rng.randint(1, 4)
+        return times[self.hour] if self.hour < len(times) else None
+
+    def opener(self) -> Phrase:
+        """A word to begin a sentence with: of the first and of the last there is a choice of its own."""
+        use = "first" if self.progress == 0 else "last" if self.progress > 0.85 else "opener"
+        return self.rng.choice(lexicon.phrases(use if self.rng.random() < 0.6 else "opener"))
 
     def new_thing(self, kinds: tuple[str, ...], n_adjectives: int | None = None) -> Thing:
         """A thing of one of the kinds."""
@@ -141,7 +154,8 @@ def ride(scene: Scene) -> Clause:
     land = [noun for noun in lexicon.nouns("nature") if noun.preposition in ("by", "in")]
     place = Place(scene.rng.choice(near_water if verb.en == "steer" else land), scene.town)
     scene.where[person.id] = place
-    vehicle = scene.add(lexicon.objects_of(verb), 1)
+    added = scene.add(lexicon.objects_of(verb), 1)
+    vehicle = scene.things[-1] = Thing(added.id, added.noun, added.adjectives)
     return scene.clause("ride", verb, person, O=vehicle, P=place)
 
 
@@ -306,7 +320,9 @@ def tour(scene: Scene) -> Clause:
     count = scene.rng.choice(CROWD_COUNTS)
     crowd: object = Crowd(scene.rng.choice(lexicon.nouns("crowd")), count)
     who = crowd if scene.rng.random() < 0.7 else scene.actor()
-    return scene.clause("tour", scene.verb("tour"), who, P=scene.somewhere())
+    verb = scene.verb("tour")
+    place = scene.building() if verb.en in ("enter", "leave") else scene.somewhere()
+    return scene.clause("tour", verb, who, P=place)
 
 
 def crowd_social(scene: Scene) -> Clause:

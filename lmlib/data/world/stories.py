@@ -59,20 +59,20 @@ def live(person: Person) -> Clause:
     return Clause("live", LIVE, (("S", person), ("T", person.town)))
 
 
-def adorned(scene: Scene, clause: Clause, opener: bool = True) -> Clause:
+def adorned(scene: Scene, clause: Clause) -> Clause:
     """The clause with an opener, a time, a manner or a companion, where they go with it."""
     rng = scene.rng
     family = clause.frame.split("_")[0] if clause.frame.startswith("put_") else clause.frame
     changes: dict[str, object] = {}
-    if opener and rng.random() < 0.3:
-        changes["opener"] = rng.choice(lexicon.phrases("opener"))
+    if rng.random() < 0.3:
+        changes["opener"] = scene.opener()
     elif rng.random() < 0.3:
-        changes["time"] = rng.choice(lexicon.phrases("time"))
+        changes["time"] = scene.time()
     if family in MANNERS and isinstance(clause["S"], Person) and rng.random() < 0.4:
         changes["manner"] = rng.choice(lexicon.phrases("manner"))
-    if not changes and clause.place is None:
-        use = rng.choice(("opener", "time", "day")) if opener else "time"
-        changes[use] = rng.choice(lexicon.phrases(use))
+    if not any(changes.values()) and clause.place is None:
+        changes["time"] = scene.time() if rng.random() < 0.5 else None
+        changes["opener"] = None if changes["time"] else scene.opener()
     others = [one for one in scene.cast if one != clause["S"] and one != clause["R"]]
     if family in ACCOMPANIED and isinstance(clause["S"], Person) and others and rng.random() < 0.2:
         changes["companion"] = rng.choice(others)
@@ -202,7 +202,7 @@ def description(scene: Scene) -> Plan | None:
         quality = Quality(scene.rng.choice(lexicon.adjectives("part")), scene.rng.choice(lexicon.phrases("degree")))
         state = Clause("describe", BE, (("S", PartOf(part, thing)), ("A", quality)))
     if scene.rng.random() < 0.25:
-        return replace(state, time=scene.rng.choice(lexicon.phrases("time")))
+        return replace(state, opener=scene.opener())
     frame = scene.rng.choice(("tell", "think"))
     return adorned(scene, Clause(frame, scene.verb(frame), (("S", scene.actor()), ("C", state))))
 
@@ -260,7 +260,7 @@ def introduction(scene: Scene) -> list[Plan]:
         if facts[0].frame != facts[1].frame and scene.rng.random() < 0.75:
             facts[0] = replace(facts[0], time=facts[0].time if scene.rng.random() < 0.5 else None)
             plans.append(Joined("and", facts[0], replace(facts[1], time=None)))
-        elif scene.rng.random() < 0.6:
+        elif facts[0].frame in ("live", "work_at", "own", "be_a", "regard"):  # the rest is too short to stand alone
             plans.append(facts[0])
     related = kinship(scene) if scene.rng.random() < 0.6 else None
     return [*plans, related] if related else plans
@@ -270,7 +270,8 @@ def story(scene: Scene, n_events: int) -> list[Plan]:
     """Introduction, events, and at the end where something is that was put away early."""
     plans = introduction(scene)
     introduced: set[str] = set()
-    for _ in range(n_events):
+    for i in range(n_events):
+        scene.progress = i / n_events
         draw = scene.rng.random()
         if draw < 0.45:
             clause = adorned(scene, scenes.happen(scene))
@@ -299,8 +300,7 @@ def ending(scene: Scene) -> list[Plan]:
     clause = Clause("think", remember, (("S", who), ("C", scene.rng.choice(places))))
     if scene.rng.random() < 0.3:
         clause = Clause("tell_to", TOLD, (("S", who), ("R", scene.other(who)), ("C", clause["C"])))
-    times = [time for time in lexicon.phrases("time") if "night" in time.en or "evening" in time.en]
-    return [replace(clause, time=scene.rng.choice(times))]
+    return [replace(clause, time=scene.rng.choice(lexicon.phrases("time")[-4:]))]
 
 
 def sentences(scene: Scene, n: int) -> list[Plan]:
@@ -309,7 +309,9 @@ def sentences(scene: Scene, n: int) -> list[Plan]:
     for _ in range(n):
         draw = scene.rng.random()
         if draw < 0.5:
-            plans.append(adorned(scene, scenes.happen(scene)))
+            clause = adorned(scene, scenes.happen(scene))
+            dated = clause.time is None and scene.rng.random() < 0.3
+            plans.append(replace(clause, day=scene.rng.choice(lexicon.phrases("day"))) if dated else clause)
         elif draw < 0.8:
             plans.append(joined(scene))
         elif draw < 0.9:
