@@ -98,8 +98,8 @@ def _is_unique(clause: Clause, role: str, clauses: list[Clause]) -> bool:
     return len(same) == 1
 
 
-def two_hop(scene: Scene, rng: Random) -> Asked | None:
-    """Where a thing is now: whoever has it took it along, so the sentence of the thing and that of the place are needed."""
+def two_hop(scene: Scene, rng: Random, n: int) -> list[Asked]:
+    """Where things are now: whoever has one takes it along, so its sentence and that of the place are needed."""
     carried = [
         (thing, holder)
         for thing in scene.things
@@ -108,12 +108,12 @@ def two_hop(scene: Scene, rng: Random) -> Asked | None:
         and not thing.id.startswith("person")
         and thing.count == 1
     ]
-    if not carried:
-        return None
-    thing, holder = rng.choice(carried)
-    place = scene.where[holder.id]
-    answer = Clause("be_at", stories.BE, (("S", thing),), tense="present", place=place)
-    return Asked("two_hop", said("where is", X=thing), place, answer, thing.id)
+    asked = []
+    for thing, holder in rng.sample(carried, min(n, len(carried))):
+        place = scene.where[holder.id]
+        answer = Clause("be_at", stories.BE, (("S", thing),), tense="present", place=place)
+        asked.append(Asked("two_hop", said("where is", X=thing), place, answer, thing.id))
+    return asked
 
 
 def two_hop_home(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
@@ -189,9 +189,15 @@ def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[st
 def passage_and_questions(rng: Random, scene: Scene, n_events: int) -> tuple[list[Plan], list[Asked]]:
     """A story, and questions of every kind that it allows."""
     plans = stories.story(scene, n_events)
-    asked = [one_hop(rng, plans), one_hop(rng, plans), two_hop(scene, rng), two_hop_home(scene, rng, plans)]
+    asked = [one_hop(rng, plans), one_hop(rng, plans), *two_hop(scene, rng, 1), two_hop_home(scene, rng, plans)]
     asked.append(unanswerable(scene, rng, plans))
     return plans, [one for one in asked if one is not None]
+
+
+def errands_and_questions(rng: Random, scene: Scene) -> tuple[list[Plan], list[Asked]]:
+    """A passage in which people carry things about, and where the things are."""
+    plans = stories.errands(scene)
+    return plans, two_hop(scene, rng, 2)
 
 
 def mentioned(plans: list[Plan]) -> frozenset[str]:

@@ -345,4 +345,24 @@ def gist(scene: Scene, plans: list[Plan]) -> list[Plan]:
     return [said("summary story", A=first, B=second, T=scene.town), *told]
 
 
+def errands(scene: Scene) -> list[Plan]:
+    """Everyone gets things, passes some on, and goes to places: where a thing is, no single sentence says."""
+    rng = scene.rng
+    deeds: list[tuple[Person, scenes.Event]] = []
+    for person in scene.cast:
+        deeds += [(person, rng.choice((scenes.get, scenes.get, scenes.make))), (person, scenes.go)]
+        if rng.random() < 0.4:
+            deeds.append((person, rng.choice((scenes.go, scenes.transfer, scenes.do))))
+    rng.shuffle(deeds)
+    plans: list[Plan] = []
+    for person, event in deeds:
+        clause = _by(scene, event, person)
+        if rng.random() < 0.25:
+            clause = replace(clause, opener=rng.choice(lexicon.phrases("opener")))
+        elif rng.random() < 0.25:
+            clause = replace(clause, time=scene.time())
+        plans.append(clause)
+    return plans
+
+
 MATTERS = {"transfer", "find_in", "find_under", "find_behind", "find_near", "make_for", "attend", "travel", "get", "shop"}

@@ -156,7 +156,7 @@ class World:
         return self._records("reading", n, split, language, self._reading)
 
     def _reading(self, id: str, rng: Random, split: str, language: str) -> Text:
-        passage, asked = self._passage(id, rng, split, language)
+        passage, asked = self._passage(id, rng, split, language, errands=rng.random() < 0.3)
         lines = [passage.text]
         sentences = list(passage.sentences)
         for one in asked:
@@ -206,14 +206,20 @@ class World:
         i = 0
         while len(found) < n:
             id = f"question/{split}/{i}"
-            _, asked = self._passage(id, self._rng("question", split, i), split, language)
+            errands = kind == "two_hop" or (not kind and i % 3 == 0)
+            _, asked = self._passage(id, self._rng("question", split, i), split, language, errands)
             found += [one for one in asked if not kind or one.kind == kind]
             i += 1
         return found[:n]
 
-    def _passage(self, id: str, rng: Random, split: str, language: str) -> tuple[Text, list[QuestionAnswer]]:
+    def _passage(
+        self, id: str, rng: Random, split: str, language: str, errands: bool = False
+    ) -> tuple[Text, list[QuestionAnswer]]:
         scene = scenes.set_scene(rng, self.population, rng.choice((2, 3, 3)))
-        plans, asked = questions.passage_and_questions(rng, scene, rng.randint(5, 9))
+        if errands:
+            plans, asked = questions.errands_and_questions(rng, scene)
+        else:
+            plans, asked = questions.passage_and_questions(rng, scene, rng.randint(5, 9))
         passage = self._write(id, "passage", plans, split, language)
         known = questions.mentioned(plans)
         wording = self._rng("questions", id, language)
