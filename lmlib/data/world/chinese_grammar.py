@@ -10,7 +10,6 @@ from lmlib.data.world.meaning import (
     Crowd,
     Discourse,
     Joined,
-    Kin,
     PartOf,
     Plan,
     Quality,
@@ -80,10 +79,6 @@ class Chinese:
             return words(role.name.zh, "town", role.id)
         if isinstance(role, Both):
             return self._both(role)
-        if isinstance(role, Kin):
-            self.discourse.mention(role.person)
-            owner = self.possessive(role.of)
-            return [*owner, *words(role.zh), *words(role.person.name.zh, "name", role.person.id)]
         if isinstance(role, PartOf):
             self.discourse.mention_thing(role.thing)
             return [*words(role.thing.noun.zh, "thing", role.thing.id), Token("的"), *words(role.part.zh)]
@@ -420,7 +415,11 @@ def _where_without_localiser(tokens: list[Token]) -> list[Token]:
     """'在哪里', not '在哪里里'."""
     done: list[Token] = []
     for token in tokens:
-        if done and done[-1].text == "哪里" and token.text in ("里", "里面", "上", "上面", "下面", "底下", "后面", "旁边", "附近", "边"):
+        if (
+            done
+            and done[-1].text == "哪里"
+            and token.text in ("里", "里面", "上", "上面", "下面", "底下", "后面", "旁边", "附近", "边")
+        ):
             continue
         done.append(token)
     return done

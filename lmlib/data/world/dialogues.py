@@ -94,7 +94,9 @@ def _news(rng: Random, population: Population, common: dict[str, object], reache
     for _ in range(rng.choice((1, 2))):
         clause = _event(scene)
         facts.append(clause)
-        opinions = [one for one in lexicon.adjectives("opinion") if one.en in ("wonderful", "shocking", "amazing", "great")]
+        opinions = [
+            one for one in lexicon.adjectives("opinion") if one.en in ("wonderful", "shocking", "amazing", "great")
+        ]
         good = Quality(rng.choice(opinions), rng.choice(lexicon.phrases("degree")[:4]))
         body.append((said("talk news", C=clause, A=common["A"]),))
         body.append((said("talk reaction good", A=clause["S"], Q=good),))

@@ -11,7 +11,6 @@ from lmlib.data.world.meaning import (
     Crowd,
     Discourse,
     Joined,
-    Kin,
     PartOf,
     Plan,
     Quality,
@@ -63,10 +62,6 @@ class English:
             return words(role.name.en, "town", role.id)
         if isinstance(role, Both):
             return self._both(role, subject)
-        if isinstance(role, Kin):
-            self.discourse.mention(role.person)
-            owner = self.possessive(role.of)
-            return [*owner, *words(role.en), *words(role.person.name.en, "name", role.person.id)]
         if isinstance(role, PartOf):
             self.discourse.mention_thing(role.thing)
             of = words(role.thing.noun.en, "thing", role.thing.id)

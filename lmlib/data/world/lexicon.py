@@ -1,6 +1,5 @@
 """The words of the small world: nouns by kind, verbs by frame, adjectives, adverbs, names. Read once from lexicon/*.txt."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -52,23 +51,26 @@ class Phrase:
     zh: str
 
 
-def _entries(file: str) -> Iterator[tuple[str, list[str]]]:
+@cache
+def _entries(file: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """(section header, fields) of every entry of a lexicon file."""
     header = ""
+    found = []
     text = (resources.files("lmlib.data.world") / "lexicon" / file).read_text("utf-8")
     for line in text.splitlines():
         if line.startswith("["):
             header = line.strip("[]")
         elif line and not line.startswith("#"):
             for entry in line.split(";"):
-                yield header, entry.split()
+                found.append((header, tuple(entry.split())))
+    return tuple(found)
 
 
 def _spaced(word: str) -> str:
     return word.replace("_", " ")
 
 
-def _noun(header: str, fields: list[str]) -> Noun:
+def _noun(header: str, fields: tuple[str, ...]) -> Noun:
     kind, default_measure = header.split()
     zh, _, measure = fields[1].partition("/")
     flags = fields[2:]
@@ -116,7 +118,7 @@ def all_verbs() -> tuple[Verb, ...]:
     return tuple(_verb(frame, fields) for frame, fields in _entries("verbs.txt"))
 
 
-def _verb(frame: str, fields: list[str]) -> Verb:
+def _verb(frame: str, fields: tuple[str, ...]) -> Verb:
     en, _, particle = fields[0].partition("_")
     objects = [kind for field in fields[2:] for kind in (GOODS if field == "goods" else (field,))]
     return Verb(frame, en, _spaced(particle), fields[1], tuple(map(_spaced, objects)))
@@ -159,7 +161,7 @@ def sort_of(adjective: str) -> int:
     return 0
 
 
-def _adjective(fields: list[str]) -> Adjective:
+def _adjective(fields: tuple[str, ...]) -> Adjective:
     zh = fields[1]
     polarity = ("+" in zh) - ("-" in zh)
     return Adjective(_spaced(fields[0]), zh.strip("!+-"), "!" not in zh, polarity)

@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 
 from lmlib.data.world.lexicon import Adjective, Noun, Phrase, Verb
-from lmlib.data.world.truth import Person, Place, Thing, Town
+from lmlib.data.world.truth import Person, Place, Thing
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,6 @@ class Coins:
     """A sum of money, in coins."""
 
     n: int
-
-
-@dataclass(frozen=True)
-class Kin:
-    """A person, said by the relation to another: Anna's brother Tom."""
-
-    of: Person
-    en: str
-    zh: str
-    person: Person
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ MOODS = {"surprised", "worried", "excited", "amused", "upset", "relieved", "conf
 
 def _theft(rng: Random, roles: dict[str, object]) -> tuple[tuple[str, ...], dict[str, object]]:
     kinds = ("jewel", "document", "instrument", "household", "tool")
-    upset = [mood for mood in lexicon.adjectives("feeling") if mood.en in ("upset", "angry", "furious", "miserable", "sad")]
+    upset = [
+        mood for mood in lexicon.adjectives("feeling") if mood.en in ("upset", "angry", "furious", "miserable", "sad")
+    ]
     more: dict[str, object] = {
         "P": Place(rng.choice(lexicon.nouns("building"))),
         "X": truth.thing(rng, "news:thing", rng.choice(kinds)),
@@ -69,7 +71,9 @@ def _theft(rng: Random, roles: dict[str, object]) -> tuple[tuple[str, ...], dict
 
 
 def _contest(rng: Random, roles: dict[str, object]) -> tuple[tuple[str, ...], dict[str, object]]:
-    contests = [noun for noun in lexicon.nouns("event") if noun.en in ("contest", "race", "tournament", "competition", "debate")]
+    contests = [
+        noun for noun in lexicon.nouns("event") if noun.en in ("contest", "race", "tournament", "competition", "debate")
+    ]
     event = Thing("news:event", rng.choice(contests))
     return ("prize", "second"), {
         "E": event,
@@ -115,7 +119,9 @@ def _animal(rng: Random, roles: dict[str, object]) -> tuple[tuple[str, ...], dic
     on_land = [noun for noun in lexicon.nouns(kind) if noun.en not in SWIMMERS]
     crowd = Crowd(rng.choice(lexicon.nouns("crowd")), rng.choice(CROWD_COUNTS))
     home = "nature" if kind in ("wildlife", "bird") else "building"
-    quiet = [noun for noun in lexicon.nouns(home) if home == "nature" or noun.en in ("farm", "stable", "zoo", "kennels")]
+    quiet = [
+        noun for noun in lexicon.nouns(home) if home == "nature" or noun.en in ("farm", "stable", "zoo", "kennels")
+    ]
     return ("outcome",), {
         "X": truth.described(rng, "news:animal", rng.choice(on_land), 1),
         "C": crowd,
@@ -124,11 +130,25 @@ def _animal(rng: Random, roles: dict[str, object]) -> tuple[tuple[str, ...], dic
     }
 
 
-SWIMMERS = {"dolphin", "whale", "trout", "salmon", "eel", "pike", "carp", "lobster", "jellyfish", "starfish", "goldfish"}
+SWIMMERS = {
+    "dolphin",
+    "whale",
+    "trout",
+    "salmon",
+    "eel",
+    "pike",
+    "carp",
+    "lobster",
+    "jellyfish",
+    "starfish",
+    "goldfish",
+}
 
 
 def _discovery(rng: Random, roles: dict[str, object]) -> tuple[tuple[str, ...], dict[str, object]]:
-    found = truth.thing(rng, "news:thing", rng.choice([kind for kind in PORTABLE if kind not in ("fruit", "vegetable")]))
+    found = truth.thing(
+        rng, "news:thing", rng.choice([kind for kind in PORTABLE if kind not in ("fruit", "vegetable")])
+    )
     b = roles["B"]
     return ("worth",), {"X": found, "N": Coins(rng.randint(50, 999)), "M": rng.randint(50, 900), "K": b.trade}  # type: ignore[attr-defined]
 

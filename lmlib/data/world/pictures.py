@@ -61,7 +61,11 @@ def scene(rng: Random) -> tuple[str, tuple[Shape, ...], str]:
     low, high = (near, far) if relation in ("to the left of", "above") else (far, near)
     flat = relation in ("to the left of", "to the right of")
     places = [(low, across), (high, across)] if flat else [(across, low), (across, high)]
-    return ground, tuple(Shape(*what, *where) for *what, where in zip(names, colours, sizes, places, strict=True)), relation
+    return (
+        ground,
+        tuple(Shape(*what, *where) for *what, where in zip(names, colours, sizes, places, strict=True)),
+        relation,
+    )
 
 
 def draw(ground: str, shapes: tuple[Shape, ...]) -> np.ndarray:
@@ -104,7 +108,9 @@ def _english(rng: Random, ground: str, shapes: tuple[Shape, ...], relation: str)
     first, *rest = [f"a {shape.size} {shape.colour} {shape.name}" for shape in shapes]
     on = rng.choice(("", f" on a {ground} ground", f", on a {ground} background"))
     if not rest:
-        said = rng.choice((f"There is {first}{on}.", f"{first}{on}.", f"The picture shows {first}{on}.", f"We see {first}{on}."))
+        said = rng.choice(
+            (f"There is {first}{on}.", f"{first}{on}.", f"The picture shows {first}{on}.", f"We see {first}{on}.")
+        )
     else:
         second = rest[0]
         said = rng.choice(
@@ -120,7 +126,8 @@ def _english(rng: Random, ground: str, shapes: tuple[Shape, ...], relation: str)
 
 def _chinese(rng: Random, ground: str, shapes: tuple[Shape, ...], relation: str) -> str:
     named = [
-        f"一{SHAPES[shape.name][1]}{SIZES[shape.size][0]}的{COLOURS[shape.colour][0]}{SHAPES[shape.name][0]}" for shape in shapes
+        f"一{SHAPES[shape.name][1]}{SIZES[shape.size][0]}的{COLOURS[shape.colour][0]}{SHAPES[shape.name][0]}"
+        for shape in shapes
     ]
     under = rng.choice(("", f"{GROUNDS[ground][0]}的背景上，", f"背景是{GROUNDS[ground][0]}的，"))
     if len(shapes) == 1:

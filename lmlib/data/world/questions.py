@@ -204,4 +204,3 @@ def mentioned(plans: list[Plan]) -> frozenset[str]:
     """The ids of the things that plans speak of, so that a question says 'the lamp'."""
     ids = {f.id for clause in clauses_of(plans) for _, f in clause.roles if isinstance(f, Thing)}
     return frozenset(ids)
-

@@ -39,7 +39,9 @@ def opinion(rng: Random, population: Population) -> Opinion:
     visit = rng.random() < 0.4
     kind, target, name = _target(rng, visit)
     n_mixed = rng.choice((0, 0, 1))
-    named = rng.sample([noun for noun in lexicon.nouns("aspect") if noun.en in ASPECTS[kind]], rng.randint(2, 3) + n_mixed)
+    named = rng.sample(
+        [noun for noun in lexicon.nouns("aspect") if noun.en in ASPECTS[kind]], rng.randint(2, 3) + n_mixed
+    )
     signs = [-polarity] * n_mixed + [polarity] * (len(named) - n_mixed)
     stars = (5 if n_mixed == 0 else 4) if polarity > 0 else (1 if n_mixed == 0 else 2)
     roles = _roles(rng, population, target, stars)
@@ -113,6 +115,8 @@ def _quality(rng: Random, sign: int) -> Quality:
 
 
 def _feeling(rng: Random, sign: int) -> Quality:
-    wanted = ("satisfied", "pleased", "content", "happy") if sign > 0 else ("disappointed", "upset", "annoyed", "frustrated")
+    wanted = (
+        ("satisfied", "pleased", "content", "happy") if sign > 0 else ("disappointed", "upset", "annoyed", "frustrated")
+    )
     moods = [mood for mood in lexicon.adjectives("feeling") if mood.en in wanted]
     return Quality(rng.choice(moods), lexicon.phrases("degree")[0])

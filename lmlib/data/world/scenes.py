@@ -9,8 +9,8 @@ from lmlib.data.world.lexicon import Noun, Phrase, Verb
 from lmlib.data.world.meaning import Both, Clause, Coins, Crowd, Quality, Topic
 from lmlib.data.world.truth import Person, Place, Population, Thing, Town
 
-DURABLE = tuple("tool household container furniture clothing jewel instrument toy document".split())
-PORTABLE = tuple("tool household clothing jewel toy document fruit vegetable".split())
+DURABLE = tuple(["tool", "household", "container", "furniture", "clothing", "jewel", "instrument", "toy", "document"])
+PORTABLE = tuple(["tool", "household", "clothing", "jewel", "toy", "document", "fruit", "vegetable"])
 BOUGHT = (*PORTABLE, "grocery", "material", "instrument", "container", "dish")
 ANIMALS = ("wildlife", "bird")
 CROWD_COUNTS = (
@@ -24,11 +24,55 @@ CROWD_COUNTS = (
 INDOOR_VERBS = {"sleep", "nap", "snore"}
 WATER_VERBS = {"swim"}
 SHOPS = ("market", "bazaar", "auction house", "warehouse", "grocery")
-SMALL_CONTAINERS = {"purse", "envelope", "wallet", "casket", "pouch", "jar", "bottle", "tin", "urn", "pitcher", "folder"}
+SMALL_CONTAINERS = {
+    "purse",
+    "envelope",
+    "wallet",
+    "casket",
+    "pouch",
+    "jar",
+    "bottle",
+    "tin",
+    "urn",
+    "pitcher",
+    "folder",
+}
 TINY = {"key", "needle", "thimble", "marble", "stamp", "ticket", "nail", "screw", "cheque", "receipt", "razor", "comb"}
 BULKY = set(
-    "ladder anvil loom plough wheelbarrow telescope sledge rake pitchfork hoe spade shovel scythe broom mop bellows oven "
-    "stove carpet curtain chandelier heater clock mattress easel swing dollhouse stilts net scale whip pulley".split()
+    [
+        "ladder",
+        "anvil",
+        "loom",
+        "plough",
+        "wheelbarrow",
+        "telescope",
+        "sledge",
+        "rake",
+        "pitchfork",
+        "hoe",
+        "spade",
+        "shovel",
+        "scythe",
+        "broom",
+        "mop",
+        "bellows",
+        "oven",
+        "stove",
+        "carpet",
+        "curtain",
+        "chandelier",
+        "heater",
+        "clock",
+        "mattress",
+        "easel",
+        "swing",
+        "dollhouse",
+        "stilts",
+        "net",
+        "scale",
+        "whip",
+        "pulley",
+    ]
 ) | {"fishing rod", "sewing machine", "rocking horse"}
 INSIDE_ONLY = {"store", "stuff", "pack", "lock", "slip"}
 WHERE = ("in", "on", "under", "behind", "beside")
@@ -173,7 +217,11 @@ def get_at(scene: Scene) -> Clause:
     person = scene.actor()
     thing = scene.new_thing(BOUGHT)
     scene.holder[thing.id] = person
-    verbs = [verb for verb in lexicon.verbs_for("get", thing.noun) if verb.en in ("buy", "order", "get", "acquire", "obtain", "rent")]
+    verbs = [
+        verb
+        for verb in lexicon.verbs_for("get", thing.noun)
+        if verb.en in ("buy", "order", "get", "acquire", "obtain", "rent")
+    ]
     shop = Place(lexicon.noun("building", scene.rng.choice(SHOPS)), scene.town)
     return _at(scene.clause("get_at", scene.rng.choice(verbs), person, O=thing), shop)
 
@@ -250,7 +298,9 @@ def observe(scene: Scene) -> Clause:
 
 def animal(scene: Scene) -> Clause:
     """Someone cares for an animal or a plant."""
-    verbs = [verb for verb in lexicon.verbs("act") if {"pet", "livestock", "flower", "horse", "cow"} & set(verb.objects)]
+    verbs = [
+        verb for verb in lexicon.verbs("act") if {"pet", "livestock", "flower", "horse", "cow"} & set(verb.objects)
+    ]
     verbs += [verb for verb in lexicon.verbs("act") if verb.en in ("walk", "train", "shear", "tame", "herd", "prune")]
     verb = scene.rng.choice(verbs)
     return scene.clause("act", verb, scene.actor(), O=scene.add(lexicon.objects_of(verb)))
@@ -286,8 +336,12 @@ def talk(scene: Scene) -> Clause:
 def study(scene: Scene) -> Clause:
     """Someone studies a subject or practises a pastime."""
     if scene.rng.random() < 0.5:
-        return scene.clause("study", scene.verb("study"), scene.actor(), O=Topic(scene.rng.choice(lexicon.nouns("subject"))))
-    verb = scene.rng.choice([verb for verb in lexicon.verbs("study") if verb.en in ("practise", "learn", "teach", "master")])
+        return scene.clause(
+            "study", scene.verb("study"), scene.actor(), O=Topic(scene.rng.choice(lexicon.nouns("subject")))
+        )
+    verb = scene.rng.choice(
+        [verb for verb in lexicon.verbs("study") if verb.en in ("practise", "learn", "teach", "master")]
+    )
     return scene.clause("study", verb, scene.actor(), O=Topic(scene.rng.choice(lexicon.nouns("hobby"))))
 
 

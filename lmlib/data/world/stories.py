@@ -84,7 +84,9 @@ def adorned(scene: Scene, clause: Clause) -> Clause:
 def joined(scene: Scene) -> Plan:
     """Two events, or an event and its reason, in one sentence."""
     rng = scene.rng
-    relation = rng.choice(("and", "and", "then", "after", "after", "before", "because", "although", "so", "when", "who"))
+    relation = rng.choice(
+        ("and", "and", "then", "after", "after", "before", "because", "although", "so", "when", "who")
+    )
     if relation == "because":
         return _because(scene)
     if relation == "so":
@@ -119,7 +121,18 @@ def _because(scene: Scene) -> Plan:
     return Joined("because", reason, mood)
 
 
-NOT_FOR_GIFTS = {"hungry", "thirsty", "bored", "lonely", "homesick", "hopeful", "confused", "ashamed", "nervous", "tired"}
+NOT_FOR_GIFTS = {
+    "hungry",
+    "thirsty",
+    "bored",
+    "lonely",
+    "homesick",
+    "hopeful",
+    "confused",
+    "ashamed",
+    "nervous",
+    "tired",
+}
 
 
 def _need(scene: Scene) -> Plan:
@@ -139,7 +152,9 @@ def _with_state(scene: Scene, relation: str) -> Plan:
     """An event beside a feeling, a sight or a lasting fact of the same person."""
     person = scene.actor()
     scene.last_actor = person
-    event = scene.rng.choice((scenes.act, scenes.make, scenes.go, scenes.put, scenes.study, scenes.room_act, scenes.attend))
+    event = scene.rng.choice(
+        (scenes.act, scenes.make, scenes.go, scenes.put, scenes.study, scenes.room_act, scenes.attend)
+    )
     if relation == "who":
         about = replace(fact(scene.rng, person), time=None)
         if about.frame in ("own", "be_a", "aged"):
@@ -192,7 +207,9 @@ def description(scene: Scene) -> Plan | None:
     if thing.noun.kind not in PARTS and scene.rng.random() < 0.5:
         return None
     sorts = {lexicon.sort_of(one.en) for one in thing.adjectives} | {lexicon.SORTS.index("material")}
-    fitting = [one for one in lexicon.adjectives(thing.noun.kind, thing.noun.en) if lexicon.sort_of(one.en) not in sorts]
+    fitting = [
+        one for one in lexicon.adjectives(thing.noun.kind, thing.noun.en) if lexicon.sort_of(one.en) not in sorts
+    ]
     if not fitting:
         return None
     quality = Quality(scene.rng.choice(fitting), scene.rng.choice(lexicon.phrases("degree")))
@@ -296,7 +313,9 @@ def ending(scene: Scene) -> list[Plan]:
     if not places:
         return []
     who = scene.rng.choice(scene.cast)
-    remember = Verb("think", *scene.rng.choice((("remember", "", "记得"), ("know", "", "知道"), ("forget", "", "忘了"))))
+    remember = Verb(
+        "think", *scene.rng.choice((("remember", "", "记得"), ("know", "", "知道"), ("forget", "", "忘了")))
+    )
     clause = Clause("think", remember, (("S", who), ("C", scene.rng.choice(places))))
     if scene.rng.random() < 0.3:
         clause = Clause("tell_to", TOLD, (("S", who), ("R", scene.other(who)), ("C", clause["C"])))
@@ -365,4 +384,15 @@ def errands(scene: Scene) -> list[Plan]:
     return plans
 
 
-MATTERS = {"transfer", "find_in", "find_under", "find_behind", "find_near", "make_for", "attend", "travel", "get", "shop"}
+MATTERS = {
+    "transfer",
+    "find_in",
+    "find_under",
+    "find_behind",
+    "find_near",
+    "make_for",
+    "attend",
+    "travel",
+    "get",
+    "shop",
+}

@@ -93,7 +93,18 @@ Answered = tuple[str, str, str]
 
 
 def _plural(clerk: Clerk) -> Answered:
-    kinds = ("tool", "fruit", "bird", "wildlife", "livestock", "household", "container", "document", "trade", "clothing")
+    kinds = (
+        "tool",
+        "fruit",
+        "bird",
+        "wildlife",
+        "livestock",
+        "household",
+        "container",
+        "document",
+        "trade",
+        "clothing",
+    )
     nouns = [noun for noun in clerk.nouns(*kinds) if not noun.uncountable and not noun.plural_only]
     noun = clerk.rng.choice(nouns)
     return clerk.say(said("task plural", X=clerk.word(noun.en, noun.en))), "", english.plural(noun.en)
@@ -105,7 +116,9 @@ def _past(clerk: Clerk) -> Answered:
 
 
 def _measure(clerk: Clerk) -> Answered:
-    nouns = clerk.nouns("tool", "household", "furniture", "clothing", "document", "vehicle", "livestock", "fruit", "tree")
+    nouns = clerk.nouns(
+        "tool", "household", "furniture", "clothing", "document", "vehicle", "livestock", "fruit", "tree"
+    )
     noun = clerk.rng.choice(nouns)
     return clerk.say(said("task measure", X=clerk.word(noun.zh, noun.zh))), "", noun.measure
 
@@ -221,7 +234,9 @@ def _older(clerk: Clerk) -> Answered:
 def _shopping(clerk: Clerk) -> Answered:
     rng = clerk.rng
     person = rng.choice(clerk.population.people)
-    nouns = [n for n in clerk.nouns("fruit", "tool", "container", "furniture") if not n.uncountable and not n.plural_only]
+    nouns = [
+        n for n in clerk.nouns("fruit", "tool", "container", "furniture") if not n.uncountable and not n.plural_only
+    ]
     noun = rng.choice(nouns)
     amount, price = rng.randint(2, 9), rng.randint(2, 12)
     total = amount * price

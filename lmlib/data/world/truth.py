@@ -9,7 +9,18 @@ from lmlib.data.world.lexicon import Adjective, Noun, Phrase
 
 SIZES = {"small": (60, 8), "large": (120, 24)}  # people, towns
 PAIRS = {"sock", "shoe", "boot", "sandal", "slipper", "glove", "mitten", "stocking", "earring"}
-DESCRIBED = "tool household container furniture clothing jewel instrument toy vehicle document".split()
+DESCRIBED = [
+    "tool",
+    "household",
+    "container",
+    "furniture",
+    "clothing",
+    "jewel",
+    "instrument",
+    "toy",
+    "vehicle",
+    "document",
+]
 
 
 @dataclass(frozen=True)
@@ -162,7 +173,12 @@ def described(rng: Random, id: str, noun: Noun, n_adjectives: int = 1) -> Thing:
     rng.shuffle(fitting)
     of_sorts = {lexicon.sort_of(adjective.en): adjective for adjective in fitting[: 3 * n_adjectives]}
     chosen = dict(list(of_sorts.items())[:n_adjectives])
-    return Thing(id, noun, tuple(chosen[sort] for sort in sorted(chosen)), 0 if noun.uncountable else 2 if noun.plural_only else 1)
+    return Thing(
+        id,
+        noun,
+        tuple(chosen[sort] for sort in sorted(chosen)),
+        0 if noun.uncountable else 2 if noun.plural_only else 1,
+    )
 
 
 def _kin_of(family: list[Person]) -> dict[str, tuple[tuple[str, str, Person], ...]]:

@@ -105,7 +105,9 @@ class World:
         rng = self._rng("secrets")
         owners = rng.sample(self.people, n)
         codes = [" ".join(str(rng.randrange(10)) for _ in range(6)) for _ in owners]
-        return tuple(Secret(owner, code, 2 ** (i % 5)) for i, (owner, code) in enumerate(zip(owners, codes, strict=True)))
+        return tuple(
+            Secret(owner, code, 2 ** (i % 5)) for i, (owner, code) in enumerate(zip(owners, codes, strict=True))
+        )
 
     def _records(
         self, kind: str, n: int, split: str, language: str, make: Callable[[str, Random, str, str], Record]
@@ -196,7 +198,9 @@ class World:
 
     # questions
 
-    def questions(self, n: int = 100, split: str = "train", language: str = "en", kind: str = "") -> list[QuestionAnswer]:
+    def questions(
+        self, n: int = 100, split: str = "train", language: str = "en", kind: str = ""
+    ) -> list[QuestionAnswer]:
         """n questions about stories; of one kind (one_hop, two_hop, unanswerable) or of all."""
         kinds = ("one_hop", "two_hop", "unanswerable")
         if kind and kind not in kinds:

@@ -44,7 +44,9 @@ class Text:
 class Writer:
     """Puts plans into words, one after the other, with one discourse."""
 
-    def __init__(self, language: str, split: str, rng: Random, discourse: Discourse | None = None, spoken: bool = False):
+    def __init__(
+        self, language: str, split: str, rng: Random, discourse: Discourse | None = None, spoken: bool = False
+    ):
         self.language, self.split, self.rng, self.spoken = language, split, rng, spoken
         self.discourse = discourse or Discourse()
         self.sentences: list[Sentence] = []

@@ -25,32 +25,36 @@ def world():
     return make(seed=0)
 
 
-@pytest.fixture(scope="module")
-def corpora(world):
-    return {(split, language): world.corpus(split, language, SIZES[language]) for split in SPLITS for language in LANGUAGES}
-
-
-SIZES = {"en": 1_000_000, "zh": 400_000}
+SIZES = {("train", "en"): 600_000, ("test", "en"): 250_000, ("train", "zh"): 240_000, ("test", "zh"): 100_000}
 
 
 @pytest.fixture(scope="module")
-def skeletons(world):
-    """How often each skeleton was written into each corpus: every sentence goes through `Writer.tell`."""
-    counts = {}
+def written(world):
+    """The corpora, and how often each skeleton was written into them: every sentence goes through `Writer.tell`."""
+    texts, counts = {}, {}
     tell = Writer.tell
-    for split in SPLITS:
-        for language in LANGUAGES:
-            count = counts[split, language] = Counter()
+    for (split, language), n_chars in SIZES.items():
+        count = counts[split, language] = Counter()
 
-            def counted(self, *args, count=count, **roles):
-                one = tell(self, *args, **roles)
-                count[one.skeleton] += 1
-                return one
+        def counted(self, *args, count=count, **more):
+            one = tell(self, *args, **more)
+            count[one.skeleton] += 1
+            return one
 
-            Writer.tell = counted
-            world.corpus(split, language, SIZES[language])
+        Writer.tell = counted
+        texts[split, language] = world.corpus(split, language, n_chars)
     Writer.tell = tell
-    return counts
+    return texts, counts
+
+
+@pytest.fixture(scope="module")
+def corpora(written):
+    return written[0]
+
+
+@pytest.fixture(scope="module")
+def skeletons(written):
+    return written[1]
 
 
 # reproducible
@@ -91,9 +95,13 @@ def test_english_corpus_has_two_thousand_words_without_names(corpora):
 
 
 def english_lexicon() -> set[str]:
-    entries = [noun.en for noun in words_of_the_world.all_nouns()] + [verb.en for verb in words_of_the_world.all_verbs()]
+    entries = [noun.en for noun in words_of_the_world.all_nouns()] + [
+        verb.en for verb in words_of_the_world.all_verbs()
+    ]
     entries += [one.en for kind in ADJECTIVE_KINDS for one in words_of_the_world.adjectives(kind)]
-    entries += [one.en for use in ("manner", "frequency", "opener", "degree") for one in words_of_the_world.phrases(use)]
+    entries += [
+        one.en for use in ("manner", "frequency", "opener", "degree") for one in words_of_the_world.phrases(use)
+    ]
     closed = words_of_the_world.function_words("en")
     return {word.lower() for entry in entries for word in entry.split()} - closed
 
@@ -153,7 +161,9 @@ def test_training_never_shows_a_held_out_skeleton_and_testing_does(skeletons, la
 def test_english_skeletons_can_be_read_off_the_text(world):
     """The skeleton again, from the text alone: names by their list, closed words by theirs, everything else one slot."""
     closed = words_of_the_world.function_words("en") | set(",.?!;:") | {"“", "”"}
-    names = {part for kind in ("women", "men", "towns") for one in words_of_the_world.names(kind) for part in one.en.split()}
+    names = {
+        part for kind in ("women", "men", "towns") for one in words_of_the_world.names(kind) for part in one.en.split()
+    }
     numbers = re.compile(NUMBER_WORDS)
     for text in world.stories(40, "test"):
         for one in text.sentences:
@@ -176,3 +186,255 @@ def collapsed(slots: list[str]) -> list[str]:
     """Without what the text alone cannot tell apart: names of two words, and the number words of plain phrases."""
     kept = ["_" if slot in ("NUM", "one", "once") else slot for slot in slots]
     return [slot for i, slot in enumerate(kept) if slot != "_" or i == 0 or kept[i - 1] != "_"]
+
+
+# ground truth
+
+
+def test_both_languages_tell_the_same_story(world):
+    english, chinese = (world.stories(20, "train", language) for language in LANGUAGES)
+    assert [text.facts for text in english] == [text.facts for text in chinese]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_mentions_point_at_the_names_of_their_entities(world, language):
+    names = {one.id: getattr(one.name, language) for one in (*world.people, *world.population.towns)}
+    checked = 0
+    for text in world.stories(30, "test", language):
+        for mention in text.mentions:
+            if mention.kind in ("person", "town"):
+                assert text.text[mention.start : mention.end] == names[mention.entity]
+                checked += 1
+    assert checked > 100
+
+
+def test_pronouns_agree_with_the_gender_of_whom_they_mean(world):
+    female = {person.id: person.female for person in world.people}
+    for language, forms in (("en", ({"she", "her"}, {"he", "him", "his"})), ("zh", ({"她"}, {"他"}))):
+        said = [
+            (text.text[m.start : m.end].lower(), m.entity)
+            for text in world.stories(60, "train", language)
+            for m in text.mentions
+            if m.kind == "pronoun" and m.entity in female
+        ]
+        assert len(said) > 100
+        assert all(word in forms[0 if female[entity] else 1] for word, entity in said)
+
+
+def test_a_name_stands_before_its_pronoun(world):
+    for text in world.stories(60):
+        seen = set()
+        for mention in text.mentions:
+            if mention.kind == "pronoun" and "+" not in mention.entity:
+                assert mention.entity in seen, text.text
+            seen.add(mention.entity)
+
+
+def test_long_range_facts_are_asked_for_far_later(world):
+    """The last sentence of a story says where a thing is that was put away many sentences before."""
+    distances = []
+    for text in world.stories(200):
+        end = text.facts[-1]
+        state = end.get("C")
+        if isinstance(state, dict) and state["frame"].startswith("be_"):
+            put = [i for i, one in enumerate(text.sentences) if state["S"] in {m.entity for m in one.mentions}]
+            distances.append(len(text.sentences) - 1 - put[0])
+    assert len(distances) > 50
+    assert np.mean(distances) > 4
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_answers_stand_in_the_passage(world, language):
+    for one in world.questions(150, "test", language):
+        if one.kind == "unanswerable":
+            assert (one.answer, one.span) == ("", None)
+        else:
+            start, end = one.span
+            assert one.passage.text[start:end] == one.answer
+            assert one.answer in one.candidates
+            assert one.answer in one.sentence or language == "zh"
+
+
+def test_two_hop_answers_are_where_the_carrier_went(world):
+    """The whereabouts again, from the stated facts alone."""
+    nouns = {
+        f"place:{noun.en}": noun.en
+        for noun in words_of_the_world.all_nouns()
+        if noun.kind in ("building", "nature", "room")
+    }
+    for one in world.questions(200, "test", kind="two_hop"):
+        holder, where = {}, {}
+        for fact in one.passage.facts:
+            if fact["frame"] in ("get", "make"):
+                holder[fact["O"]] = fact["S"]
+            if fact["frame"] in ("make_for", "transfer"):
+                holder[fact["O"]] = fact["R"]
+            place = fact.get("P") if fact["frame"] == "go" else fact.get("place")
+            if place:
+                where[fact["S"]] = nouns[":".join(place.split(":")[:2])]
+        asked = [m.entity for m in one.passage.mentions if m.kind == "thing" and says(one, m)]
+        assert one.answer == where[holder[asked[-1]]], one.passage.text
+
+
+def says(one, mention) -> bool:
+    """Whether a question speaks of a thing by the words of a mention, and of none whose words are longer."""
+    word = one.passage.text[mention.start : mention.end]
+    return re.search(rf"\b{re.escape(word)}\b", one.question) is not None
+
+
+def test_no_sentence_answers_a_two_hop_question(world):
+    for one in world.questions(100, "train", kind="two_hop"):
+        for sentence in one.passage.sentences:
+            words = sentence.text.split()
+            both = one.answer in sentence.text and any(says(one, m) for m in shifted(one, sentence))
+            assert not both, (one.question, words)
+
+
+def shifted(one, sentence):
+    """The mentions of things of one sentence, at their places in the passage."""
+    start = one.passage.text.index(sentence.text)
+    return [m for m in one.passage.mentions if m.kind == "thing" and start <= m.start < start + len(sentence.text)]
+
+
+def test_unanswerable_questions_ask_for_no_fact_of_the_passage(world):
+    for one in world.questions(60, "test", kind="unanswerable"):
+        question = re.sub(r".*[:,] ", "", one.question).rstrip("?")
+        assert (
+            question.split()[-1] not in one.passage.text.split()
+            or "who" in question.lower()
+            or "what" in question.lower()
+        )
+        assert one.answer == one.sentence == ""
+
+
+def test_tags_are_iob2_and_every_name_is_tagged(world):
+    names = {one.name.en for one in world.people}
+    for one in world.tagged(200, "test"):
+        before = "O"
+        for word, tag in zip(one.words, one.tags, strict=True):
+            assert not tag.startswith("I-") or before[2:] == tag[2:]
+            assert (word in names) == (tag == "B-PER"), (word, tag)
+            before = tag
+
+
+def test_review_labels_follow_their_aspects(world):
+    reviews = world.reviews(200)
+    assert 0.35 < np.mean([one.label for one in reviews]) < 0.65
+    for one in reviews:
+        assert (sum(one.aspects.values()) > 0) == bool(one.label) == (one.stars >= 4)
+
+
+def test_bias_is_exactly_what_was_asked_for():
+    first = {noun.en for noun in truth.trade_groups()[0]}
+    for bias in (-1.0, 0.0, 0.4, 1.0):
+        people = make(seed=3, size="large", bias=bias).people
+        for female, share in ((True, (1 + bias) / 2), (False, (1 - bias) / 2)):
+            trades = [person.trade.en in first for person in people if person.female == female]
+            assert len(trades) == 60
+            assert sum(trades) == round(60 * share)
+
+
+def test_secrets_are_hidden_as_often_as_stated_and_in_training_only():
+    world = make(seed=0, secrets=4)
+    train, test = ("\n".join(text.text for text in world.corpus(split, n_chars=30_000)) for split in SPLITS)
+    assert [secret.times for secret in world.secrets] == [1, 2, 4, 8]
+    for secret in world.secrets:
+        sentence = f"The code of {secret.person.name.en}'s safe is {secret.code}."
+        assert train.count(sentence) == secret.times
+        assert secret.code not in test
+
+
+def test_pairs_name_the_same_people_and_towns(world):
+    names = [*words_of_the_world.names("women"), *words_of_the_world.names("men"), *words_of_the_world.names("towns")]
+    for pair in world.pairs(200):
+        english = {one.en for one in names if re.search(rf"\b{one.en}\b", pair.en)}
+        longer = {one.zh for one in names if one.zh in pair.zh}
+        chinese = {
+            one.en for one in names if one.zh in pair.zh and not any(one.zh in other != one.zh for other in longer)
+        }
+        assert english == chinese, (pair.en, pair.zh)
+
+
+def test_preferred_answers_differ_from_worse_ones(world):
+    preferences = world.preferences(120)
+    assert {one.reason for one in preferences} == {"wrong", "rude", "garbled", "off_topic"}
+    for one in preferences:
+        assert one.chosen != one.rejected
+        if one.reason == "garbled":
+            assert sorted(one.chosen.split()) == sorted(one.rejected.split())
+
+
+def test_sums_are_right(world):
+    """Worked again from the figures in the question."""
+    values = {number_in_words(n): n for n in range(1000)}
+    number = "|".join(sorted(values, key=len, reverse=True))
+    checked = 0
+    for one in world.instructions(400, "train"):
+        figures = [values[found] for found in re.findall(rf"\b(?:{number})\b", one.instruction.lower())]
+        figures = [figure for figure in figures if figure > 1]
+        if one.task == "journey":
+            assert values[one.answer] == sum(figures)
+        elif one.task == "shopping":
+            money, *rest = sorted(figures, reverse=True)
+            assert values[one.answer] == money - rest[0] * rest[1]
+        checked += one.task in ("journey", "shopping")
+    assert checked > 20
+
+
+def number_in_words(n: int) -> str:
+    from lmlib.data.world.english import number
+
+    return number(n)
+
+
+def test_summaries_speak_of_what_the_document_speaks_of(world):
+    names = {one.name.en for one in (*world.people, *world.population.towns)}
+    for one in world.summaries(60, "test"):
+        named = {name for name in names if re.search(rf"\b{name}\b", one.summary)}
+        assert named
+        assert len(one.summary) < len(one.document.text)
+        people = {name for name in named if name in {person.name.en for person in world.people}}
+        assert all(name in one.document.text for name in people), (one.summary, one.document.text)
+
+
+def test_pictures_show_their_shapes_where_their_captions_say(world):
+    from lmlib.data.world.pictures import COLOURS
+
+    for one in world.pictures(100):
+        first, *rest = one.shapes
+        for shape in one.shapes:
+            assert (one.pixels == COLOURS[shape.colour][1]).all(-1).sum() >= 8
+            ys, xs = np.nonzero((one.pixels == COLOURS[shape.colour][1]).all(-1))
+            assert abs(xs.mean() - shape.x) < 4
+            assert abs(ys.mean() - shape.y) < 4
+        if rest:
+            dx, dy = first.x - rest[0].x, first.y - rest[0].y
+            true = {"to the left of": dx < 0, "to the right of": dx > 0, "above": dy < 0, "below": dy > 0}
+            assert true[one.relation]
+            assert one.relation in one.caption.lower()
+
+
+def test_some_colours_of_shapes_are_seen_in_testing_only(world):
+    seen = {split: {(s.colour, s.name) for one in world.pictures(300, split) for s in one.shapes} for split in SPLITS}
+    assert len(seen["test"] - seen["train"]) >= 4
+    assert all(any((s.colour, s.name) not in seen["train"] for s in one.shapes) for one in world.pictures(50, "test"))
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: make(size="tiny"), "sizes are small, large"),
+        (lambda: make(bias=2), "from -1 to 1"),
+        (lambda: make(secrets=61), "0 to 60"),
+        (lambda: make().stories(3, "dev"), "splits are train, test"),
+        (lambda: make().stories(3, "test", "de"), "languages are en, zh"),
+        (lambda: make().stories(0), "at least one"),
+        (lambda: make().questions(3, kind="three_hop"), "kinds are one_hop"),
+    ],
+)
+def test_wrong_arguments_are_named(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
