@@ -128,7 +128,8 @@ class Chinese:
         d = self.discourse
         first, second = role.people
         if set(d.focus) == {first, second} and not d.here:
-            d.mention(first), d.mention(second)
+            d.mention(first)
+            d.mention(second)
             return [Token("她们" if first.female and second.female else "他们", "pronoun", f"{first.id}+{second.id}")]
         return [*self._named(first), Token("和"), *self._named(second)]
 
@@ -179,7 +180,7 @@ class Chinese:
     # clauses
 
     def _clause(self, clause: Clause, subject: list[Token] | None = None) -> list[Token]:
-        """Opener, time, subject, time, adverbs, place, manner, predicate. `subject` given stands for what would be said."""
+        """Opener, time, subject, time, adverbs, place, manner, predicate. `subject`: said instead."""
         front = [*words(clause.opener.zh), *self._comma(clause.opener)] if clause.opener else []
         moments = words(clause.day.zh if clause.day else "") + words(clause.time.zh if clause.time else "")
         who = clause["S"]
@@ -261,8 +262,9 @@ class Chinese:
     def _fixed(self, clause: Clause, verb: str, le: list[Token]) -> list[Token]:
         """给^剪~毛: ^ is the object, ~ is 了."""
         if clause.frame == "play":
-            noun = clause["B"]
-            verb = (noun.noun.played if verb == "" else verb) + "~一会儿^"  # type: ignore[union-attr]
+            instrument = clause["B"]
+            played = instrument.noun.played if isinstance(instrument, Topic) else ""
+            verb = (verb or played) + "~一会儿^"
         said: list[Token] = []
         part = ""
         for letter in [*verb, ""]:
@@ -301,10 +303,10 @@ class Chinese:
         if relation in ("and", "then", "so", "but", "while"):
             states = {first.frame, second.frame} <= LASTING
             link = "" if states else self.rng.choice(_LINKS[relation if relation != "and" or same else "while"])
-            omit = [] if same and relation in ("and", "then") else None
+            omit: list[Token] | None = [] if same and relation in ("and", "then") else None
             return [*self._clause(first), Token("，"), *words(link), *self._clause(second.bare(), subject=omit)]
         before, between, after = self.rng.choice(_SUBORDINATE[relation])
-        opener = words(first.opener.zh) + [Token("，")] if first.opener else []
+        opener = [*words(first.opener.zh), Token("，")] if first.opener else []
         if relation == "before":
             first, second = second, first  # the earlier event is the main clause: 在…之前，…
         side = self._clause(first.bare())

@@ -1,9 +1,9 @@
-"""Dialogues of two people: buying, asking the way, inviting, borrowing, telling news; with the goal and how it ended."""
+"""Dialogues of two people who buy, ask the way, invite, borrow or tell news; with the goal and how it ended."""
 
 from dataclasses import dataclass
 from random import Random
 
-from lmlib.data.world import lexicon, scenes, truth
+from lmlib.data.world import events, lexicon, scenes, truth
 from lmlib.data.world.meaning import Clause, Coins, Plan, Quality, said
 from lmlib.data.world.truth import Person, Place, Population, Thing
 
@@ -38,7 +38,10 @@ def talk(rng: Random, population: Population) -> Talk:
         rng, population, common, reached
     )
     people = (first, second)
-    turns = [(first, (said("talk hello", B=second),)), (second, (said("talk hello back", B=first),))]
+    turns: list[tuple[Person, tuple[Plan, ...]]] = [
+        (first, (said("talk hello", B=second),)),
+        (second, (said("talk hello back", B=first),)),
+    ]
     turns += [(people[i % 2], plans) for i, plans in enumerate(body)]
     last = people[len(body) % 2]
     turns.append((last, (said("talk bye", **(common | {"B": second if last is first else first})),)))
@@ -105,5 +108,5 @@ def _news(rng: Random, population: Population, common: dict[str, object], reache
 
 def _event(scene: scenes.Scene) -> Clause:
     """Something good that one of the cast did."""
-    event = scene.rng.choice((scenes.make, scenes.get_at, scenes.attend, scenes.shop, scenes.adopt, scenes.travel))
+    event = scene.rng.choice((events.make, events.get_at, events.attend, events.shop, events.adopt, events.travel))
     return event(scene)

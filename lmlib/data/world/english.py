@@ -7,8 +7,8 @@ IRREGULAR_PLURALS = {
     "scarf": "scarves", "leaf": "leaves", "handkerchief": "handkerchiefs", "tomato": "tomatoes", "potato": "potatoes",
     "mango": "mangoes", "buffalo": "buffaloes", "domino": "dominoes", "volcano": "volcanoes", "thesis": "theses",
     "fisherman": "fishermen", "postman": "postmen", "ferryman": "ferrymen", "goldfish": "goldfish",
-    "starfish": "starfish", "jellyfish": "jellyfish", "swine": "swine", "lens": "lenses", "dwarf": "dwarfs",
-    "shoemaker's": "shoemaker's", "florist's": "florist's", "quiz": "quizzes", "half": "halves",
+    "starfish": "starfish", "jellyfish": "jellyfish", "dwarf": "dwarfs",
+    "quiz": "quizzes", "half": "halves",
 }  # fmt: skip
 
 # Past and past participle where the rules do not give them.
@@ -20,7 +20,8 @@ IRREGULAR_VERBS = {
     "bend": ("bent", "bent"), "tear": ("tore", "torn"), "lose": ("lost", "lost"), "hide": ("hid", "hidden"),
     "hang": ("hung", "hung"), "throw": ("threw", "thrown"), "read": ("read", "read"), "dig": ("dug", "dug"),
     "feed": ("fed", "fed"), "shear": ("sheared", "shorn"), "build": ("built", "built"), "sew": ("sewed", "sewn"),
-    "knit": ("knitted", "knitted"), "weave": ("wove", "woven"), "draw": ("drew", "drawn"), "write": ("wrote", "written"),
+    "knit": ("knitted", "knitted"), "weave": ("wove", "woven"), "draw": ("drew", "drawn"),
+    "write": ("wrote", "written"),
     "eat": ("ate", "eaten"), "drink": ("drank", "drunk"), "meet": ("met", "met"), "teach": ("taught", "taught"),
     "forgive": ("forgave", "forgiven"), "beat": ("beat", "beaten"), "lead": ("led", "led"), "see": ("saw", "seen"),
     "hear": ("heard", "heard"), "catch": ("caught", "caught"), "find": ("found", "found"), "sleep": ("slept", "slept"),
@@ -46,29 +47,11 @@ VOWELS = "aeiou"
 CONSONANT_SOUND = ("uni", "use", "one", "eu", "ute")
 VOWEL_SOUND = ("hour", "honest", "heir", "hono")
 
-SMALL = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+SMALL = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+TENS = ("zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
 def plural(noun: str) -> str:
@@ -157,3 +140,28 @@ def number(n: int) -> str:
         return TENS[n // 10] + (f"-{SMALL[n % 10]}" if n % 10 else "")
     rest = f" and {number(n % 100)}" if n % 100 else ""
     return f"{SMALL[n // 100]} hundred{rest}"
+
+
+def verb_group(verb: str, tense: str, agreement: str, negated: bool = False) -> tuple[list[str], str]:
+    """(auxiliaries, main verb): ([], 'walked'), (['does', 'not'], 'walk'), (['was'], 'walking')."""
+    be = {"I": "am", "plural": "are"}.get(agreement, "is")
+    was = "were" if agreement == "plural" else "was"
+    have = "has" if agreement == "singular" else "have"
+    base_do = "does" if agreement == "singular" else "do"
+    no = ["not"] if negated else []
+    if verb == "be" and tense in ("past", "present"):
+        return [], " ".join([was if tense == "past" else be, *no])
+    if tense == "infinitive":
+        return no, verb
+    if tense == "present":
+        plain = third_person(verb) if agreement == "singular" else verb
+        return ([base_do, *no], verb) if negated else ([], plain)
+    if tense == "past":
+        return (["did", *no], verb) if negated else ([], past(verb))
+    if tense == "future":
+        return ["will", *no], verb
+    if tense == "progressive":
+        return [was, *no], ing(verb)
+    if tense in ("perfect", "past_perfect"):
+        return [have if tense == "perfect" else "had", *no], participle(verb)
+    raise ValueError(f"no English tense '{tense}'")

@@ -106,7 +106,8 @@ class English:
         d = self.discourse
         first, second = role.people
         if set(d.focus) == {first, second} and not d.here:
-            d.mention(first), d.mention(second)
+            d.mention(first)
+            d.mention(second)
             return [Token("they" if subject else "them", "pronoun", f"{first.id}+{second.id}")]
         return [*self._named(first), Token("and"), *self._named(second)]
 
@@ -167,38 +168,13 @@ class English:
             return "plural"
         return "singular"
 
-    @staticmethod
-    def verb_group(verb: str, tense: str, agreement: str, negated: bool = False) -> tuple[list[str], str]:
-        """(auxiliaries, main verb): ([], 'walked'), (['does', 'not'], 'walk'), (['was'], 'walking')."""
-        be = {"I": "am", "plural": "are"}.get(agreement, "is")
-        was = "were" if agreement == "plural" else "was"
-        have = "has" if agreement == "singular" else "have"
-        base_do = "does" if agreement == "singular" else "do"
-        no = ["not"] if negated else []
-        if verb == "be" and tense in ("past", "present"):
-            return [], " ".join([was if tense == "past" else be, *no])
-        if tense == "infinitive":
-            return no, verb
-        if tense == "present":
-            plain = english.third_person(verb) if agreement == "singular" else verb
-            return ([base_do, *no], verb) if negated else ([], plain)
-        if tense == "past":
-            return (["did", *no], verb) if negated else ([], english.past(verb))
-        if tense == "future":
-            return ["will", *no], verb
-        if tense == "progressive":
-            return [was, *no], english.ing(verb)
-        if tense in ("perfect", "past_perfect"):
-            return [have if tense == "perfect" else "had", *no], english.participle(verb)
-        raise ValueError(f"no English tense '{tense}'")
-
     # clauses
 
     def _clause(self, clause: Clause, subject: list[Token] | None = None, tense: str = "") -> list[Token]:
         """A finite clause. `subject` given, even empty, stands for what would be said; `tense` overrides."""
         front: list[Token] = []
         if clause.opener:
-            front += [*words(clause.opener.en), *([] if clause.opener.en == "so" else [Token(",")])]
+            front += [*words(clause.opener.en), Token(",")]
         day_first = clause.day is not None and not clause.opener and subject is None and self.rng.random() < 0.5
         time_first = clause.time is not None and not clause.opener and subject is None and self.rng.random() < 0.5
         moments = [clause.time.en] if clause.time and time_first else []
@@ -252,7 +228,7 @@ class English:
     def predicate(self, clause: Clause, tense: str = "", drop: str = "") -> list[Token]:
         """The clause without its subject: verb, objects, manner, companion. `drop` leaves one role out (questions)."""
         agreement = self._agreement(clause["S"])
-        auxiliaries, main = self.verb_group(clause.verb.en, tense or clause.tense, agreement, clause.negated)
+        auxiliaries, main = english.verb_group(clause.verb.en, tense or clause.tense, agreement, clause.negated)
         adverb = words(clause.frequency.en) if clause.frequency else []
         manner = words(clause.manner.en) if clause.manner else []
         heavy = clause.frame in ("talk", "transfer", "make_for") or clause.frame.startswith("put_") or clause.companion
@@ -326,7 +302,7 @@ class English:
                 return [Token("before"), *self._clause(second.bare()), Token(","), *self._clause(first.bare())]
             return [*self._clause(first), Token("before"), *self._clause(second.bare())]
         if front or relation == "although":
-            opening = words(first.opener.en) + [Token(",")] if first.opener and first.opener.en != "so" else []
+            opening = [*words(first.opener.en), Token(",")] if first.opener else []
             side = self._clause(first.bare(), tense=earlier)
             return [*opening, Token(relation), *side, Token(","), *self._clause(second.bare())]
         main = self._clause(second.bare())
@@ -350,7 +326,7 @@ class English:
         if role == "S":
             return [Token("who"), *self._clause(clause, subject=[]), *end]
         agreement = self._agreement(clause["S"])
-        auxiliaries, main = self.verb_group(clause.verb.en, clause.tense, agreement)
+        auxiliaries, main = english.verb_group(clause.verb.en, clause.tense, agreement)
         if clause.verb.en == "be":
             auxiliaries, base = [main], ""
         elif not auxiliaries:
@@ -387,7 +363,7 @@ class English:
         return said
 
     def _pattern_role(self, name: str, roles: dict[str, object]) -> list[Token]:
-        """{X} a role, {X:s} as subject, {X:own} possessive, {X:name} by name, {X:bare} without article, {X:is} is or are."""
+        """{X} a role, {X:s} as subject, {X:own} possessive, {X:name} by name, {X:bare} no article, {X:is} is or are."""
         key, _, form = name.partition(":")
         role = roles[key]
         if form == "own" and isinstance(role, Person):

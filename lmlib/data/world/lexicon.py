@@ -1,4 +1,4 @@
-"""The words of the small world: nouns by kind, verbs by frame, adjectives, adverbs, names. Read once from lexicon/*.txt."""
+"""The words of the small world: nouns by kind, verbs by frame, adjectives, adverbs, names; from lexicon/*.txt."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -188,3 +188,9 @@ def function_words(language: str) -> frozenset[str]:
     """The closed-class words of a language: they stay in a sentence's skeleton."""
     entries = _entries("function_words.txt")
     return frozenset(word for header, fields in entries if header == language for word in fields)
+
+
+@cache
+def sized(size: str) -> frozenset[str]:
+    """The nouns of a size: bulky, tiny, small_container."""
+    return frozenset(_spaced(fields[0]) for header, fields in _entries("sizes.txt") if header == size)

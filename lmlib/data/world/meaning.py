@@ -160,7 +160,7 @@ class Discourse:
         return self.here[:1] == (person,) and person not in (self.speaker, self.hearer)
 
     def pronoun_is_clear(self, person: Person) -> bool:
-        """Whether 'he' or 'she' can only be this person: of those in this sentence, or else in the one before as well."""
+        """Whether 'he' or 'she' can only be this person: of those in this sentence, else in the one before too."""
         lately = self.here if person in self.here else self.focus + self.here
         return person in lately and all(other.female != person.female for other in lately if other != person)
 
@@ -182,6 +182,11 @@ def said(name: str, **roles: object) -> Said:
     """The sentence of patterns.txt with that name, with its roles filled."""
     found = _wordings("patterns.txt")[name]
     return Said(found.en, found.zh, tuple(roles.items()))
+
+
+def leads(use: str, language: str) -> list[str]:
+    """The phrases of leads.txt for a use: told, spoken, question, answer."""
+    return [" ".join(phrase) for phrase in getattr(_wordings("leads.txt")[use], language)]
 
 
 @cache

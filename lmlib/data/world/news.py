@@ -32,7 +32,7 @@ def item(rng: Random, population: Population) -> Item:
     roles = {"T": town, "P": place, "D": day, "A": a, "B": b, "C": c, "K": a.trade}
     details, more = TOPICS[topic](rng, roles)
     roles |= more
-    plans = [said(f"{topic} {name}", **roles) for name in details if rng.random() < 0.9]
+    plans: list[Plan] = [said(f"{topic} {name}", **roles) for name in details if rng.random() < 0.9]
     plans += _voices(rng, population, town)
     lead = said(f"{topic} lead", **roles)
     return Item(topic, said(f"{topic} headline", **roles), lead, tuple(plans), roles)

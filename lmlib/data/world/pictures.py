@@ -13,7 +13,8 @@ COLOURS = {
 }  # fmt: skip
 SHAPES = {
     "ball": ("球", "个"), "box": ("盒子", "个"), "tent": ("帐篷", "顶"), "house": ("房子", "座"), "tree": ("树", "棵"),
-    "star": ("星星", "颗"), "boat": ("小船", "条"), "flag": ("旗子", "面"), "moon": ("月亮", "个"), "ring": ("环", "个"),
+    "star": ("星星", "颗"),
+    "boat": ("小船", "条"), "flag": ("旗子", "面"), "moon": ("月亮", "个"), "ring": ("环", "个"),
 }  # fmt: skip
 GROUNDS = {"white": ("白色", (245, 245, 245)), "grey": ("灰色", (170, 170, 170)), "brown": ("棕色", (140, 90, 60))}
 SIZES = {"small": ("小", 4), "large": ("大", 7)}
@@ -61,11 +62,7 @@ def scene(rng: Random) -> tuple[str, tuple[Shape, ...], str]:
     low, high = (near, far) if relation in ("to the left of", "above") else (far, near)
     flat = relation in ("to the left of", "to the right of")
     places = [(low, across), (high, across)] if flat else [(across, low), (across, high)]
-    return (
-        ground,
-        tuple(Shape(*what, *where) for *what, where in zip(names, colours, sizes, places, strict=True)),
-        relation,
-    )
+    return ground, tuple(map(Shape, names, colours, sizes, *zip(*places, strict=True))), relation
 
 
 def draw(ground: str, shapes: tuple[Shape, ...]) -> np.ndarray:

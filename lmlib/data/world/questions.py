@@ -3,28 +3,14 @@
 from dataclasses import dataclass, replace
 from random import Random
 
-from lmlib.data.world import scenes, stories
-from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, Question, Said, Wh, said
+from lmlib.data.world import events, stories
+from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, Question, Said, Wh, leads, said
 from lmlib.data.world.scenes import Scene
 from lmlib.data.world.sentences import Sentence
 from lmlib.data.world.truth import Person, Place, Thing
 from lmlib.data.world.writing import Text, Writer
 
 ASKED = ("S", "O", "R", "P", "K")
-Openings = dict[str, tuple[str, ...]]
-# How a question may begin, so that not every one has the form of every other.
-OPENINGS = {
-    "en": ("tell me ,", "do you remember :", "can you say :", "one more question :", "please tell me :", "what do you think ,",
-           "if you have read it :", "now ,", "a question to you :", "from what you read ,", "according to the text ,"),
-    "zh": ("请 告诉 我 ，", "你 记得 吗 ：", "请问 ，", "再 问 一 个 问题 ：", "你 说说 ，", "根据 文章 ，", "读完 之后 请 回答 ：",
-           "那么 ，", "问 你 一 下 ：", "考 考 你 ：", "想 一 想 ，"),
-}  # fmt: skip
-ANSWERS = {
-    "en": ("as far as I know ,", "the answer is :", "I think ,", "if I read it right ,", "according to the story ,", "of course ,",
-           "as the text says ,", "in my opinion ,", "no doubt ,", "it is this :", "I remember :", "from the text I know :"),
-    "zh": ("我 记得 ，", "答案 是 ：", "我 想 ，", "如果 我 没 看 错 ，", "文章 里 说 ，", "当然 ，", "依 我 看 ，", "毫 无 疑问 ，",
-           "是 这样 的 ：", "根据 这 个 故事 ，", "从 文章 可以 知道 ，", "我 认为 ，"),
-}  # fmt: skip
 PLAIN = {"transfer", "get", "get_at", "act", "make", "make_for", "consume", "put_in", "put_on", "put_under", "find_in",
          "put_behind", "put_beside", "social", "observe", "attend", "tour", "go", "wear", "raise", "pay"}  # fmt: skip
 
@@ -79,7 +65,8 @@ def one_hop(rng: Random, plans: list[Plan]) -> Asked | None:
     for clause in clauses:
         roles = [role for role in ASKED if isinstance(clause[role], (Person, Thing, Place))]
         role = rng.choice(roles)
-        if isinstance(clause[role], Thing) and clause[role].count != 1:  # type: ignore[union-attr]
+        asked = clause[role]
+        if isinstance(asked, Thing) and asked.count != 1:
             continue
         if _is_unique(clause, role, clauses_of(plans)):
             bare = replace(clause.bare(), manner=None, companion=None)
@@ -141,7 +128,7 @@ def unanswerable(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
     """A question like the others, about an event that did not happen: another verb or another thing."""
     told = clauses_of(plans)
     for _ in range(20):
-        event = rng.choice((scenes.transfer, scenes.make, scenes.get_at, scenes.observe, scenes.attend))
+        event = rng.choice((events.transfer, events.make, events.get_at, events.observe, events.attend))
         clause = event(scene)
         if all(clause["O"] != other["O"] and (clause.verb, clause["S"]) != (other.verb, other["S"]) for other in told):
             role = rng.choice([role for role in ("S", "R", "O") if clause[role]])
@@ -157,7 +144,7 @@ def ask(
         known |= {role.id for _, role in asked.question.clause.roles if isinstance(role, Thing)}
     elif isinstance(asked.question, Said):
         known |= {role.id for _, role in asked.question.roles if isinstance(role, Thing)}
-    question = _say(asked.question, passage.split, language, rng, known, OPENINGS)
+    question = _say(asked.question, passage.split, language, rng, known, "question")
     if asked.entity is None:
         return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, "", None, (), "")
     found = [m for m in passage.mentions if m.entity == asked.entity.id and m.kind != "pronoun"]  # type: ignore[attr-defined]
@@ -171,7 +158,7 @@ def ask(
     candidates = tuple(dict.fromkeys(passage.text[m.start : m.end] for m in others))
     if asked.kind == "two_hop" and len(candidates) < 2:
         return None
-    full = _say(asked.answer, passage.split, language, rng, known, ANSWERS) if asked.answer else ""
+    full = _say(asked.answer, passage.split, language, rng, known, "answer") if asked.answer else ""
     answer = passage.text[first.start : first.end]
     span = (first.start, first.end)
     return QuestionAnswer(id, asked.kind, language, passage.split, passage, question, answer, span, candidates, full)
@@ -181,9 +168,9 @@ def _entities(one: Sentence) -> set[str]:
     return {mention.entity for mention in one.mentions}
 
 
-def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[str], openings: Openings) -> str:
+def _say(plan: Plan, split: str, language: str, rng: Random, known: frozenset[str], lead: str) -> str:
     writer = Writer(language, split, rng, Discourse(known=known), spoken=True)
-    return writer.tell(plan, opening=rng.choice(openings[language]) if rng.random() < 0.6 else "").text
+    return writer.tell(plan, opening=rng.choice(leads(lead, language)) if rng.random() < 0.6 else "").text
 
 
 def passage_and_questions(rng: Random, scene: Scene, n_events: int) -> tuple[list[Plan], list[Asked]]:

@@ -16,7 +16,8 @@ ASPECTS = {
     "dish": ("flavour", "smell", "portion", "value", "packaging", "quality"),
     "book": ("plot", "ending", "character", "style", "dialogue", "illustration", "value"),
     "building": ("service", "staff", "location", "atmosphere", "view", "noise", "light", "value"),
-    "inn": ("bedding", "breakfast", "dinner", "service", "staff", "location", "view", "comfort", "background music", "lunch"),
+    "inn": ("bedding", "breakfast", "dinner", "service", "staff", "location", "view", "comfort",
+            "background music", "lunch"),
 }  # fmt: skip
 BOOKS = {"novel", "memoir", "biography", "play", "comic", "poem", "guidebook"}
 INNS = {"inn", "hotel", "restaurant", "café", "tavern", "tearoom"}

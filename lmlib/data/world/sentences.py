@@ -43,8 +43,8 @@ class Sentence:
 
 
 def words(text: str, kind: str = "", entity: str = "") -> list[Token]:
-    """Tokens of a phrase whose words are separated by spaces."""
-    return [Token(word, kind, entity) for word in text.split()]
+    """Tokens of a phrase whose words are separated by spaces; 's is a word of its own."""
+    return [Token(word, kind, entity) for word in text.replace("'s", " 's").split()]
 
 
 def skeleton(tokens: Iterable[Token], language: str) -> str:
@@ -55,6 +55,7 @@ def skeleton(tokens: Iterable[Token], language: str) -> str:
     """
     closed = lexicon.function_words(language)
     slots: list[str] = []
+    before = Token("")
     for token in tokens:
         word = token.text.lower()
         if token.kind in ("name", "town"):
@@ -65,8 +66,10 @@ def skeleton(tokens: Iterable[Token], language: str) -> str:
             slot = word
         else:
             slot = "_"
-        if slot != "_" or slots[-1:] != ["_"]:
+        of_one_name = slot == "NAME" and token == before._replace(text=token.text)
+        if not of_one_name and (slot != "_" or slots[-1:] != ["_"]):
             slots.append(slot)
+        before = token
     return " ".join(slots)
 
 
@@ -83,7 +86,11 @@ def sentence(tokens: list[Token], language: str) -> Sentence:
         tokens = _capital(_articles(tokens))
     text, spans = _join(tokens, language)
     return Sentence(
-        tuple(token.text for token in tokens), text, pattern, tuple(_mentions(tokens, spans)), tuple(_tags(tokens))
+        tuple(token.text for token in tokens),
+        text,
+        pattern,
+        tuple(_mentions(tokens, spans, language)),
+        tuple(_tags(tokens, language)),
     )
 
 
@@ -123,21 +130,22 @@ ENTITY_KINDS = {"name": "person", "town": "town", "place": "place", "thing": "th
 TAGS = {"name": "PER", "town": "LOC", "place": "LOC", "thing": "THING"}
 
 
-def _mentions(tokens: list[Token], spans: list[tuple[int, int]]) -> Iterable[Mention]:
+def _mentions(tokens: list[Token], spans: list[tuple[int, int]], language: str) -> Iterable[Mention]:
+    """One mention a name; only in English does a name have several words."""
     start = 0
     while start < len(tokens):
         end = start + 1
         if tokens[start].entity:
-            while end < len(tokens) and tokens[end][1:] == tokens[start][1:]:
+            while language == "en" and end < len(tokens) and tokens[end][1:] == tokens[start][1:]:
                 end += 1
             first = tokens[start]
             yield Mention(spans[start][0], spans[end - 1][1], first.entity, ENTITY_KINDS.get(first.kind, "thing"))
         start = end
 
 
-def _tags(tokens: list[Token]) -> Iterable[str]:
+def _tags(tokens: list[Token], language: str) -> Iterable[str]:
     before = Token("")
     for token in tokens:
         tag = TAGS.get(token.kind, "")
-        yield "O" if not tag else f"I-{tag}" if token[1:] == before[1:] else f"B-{tag}"
+        yield "O" if not tag else f"I-{tag}" if language == "en" and token[1:] == before[1:] else f"B-{tag}"
         before = token

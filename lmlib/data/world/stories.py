@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from lmlib.data.world import english, lexicon, scenes
+from lmlib.data.world import english, events, lexicon, scenes
 from lmlib.data.world.lexicon import Phrase, Verb
 from lmlib.data.world.meaning import Clause, Joined, PartOf, Plan, Quality, Topic, said
 from lmlib.data.world.scenes import Scene
@@ -93,9 +93,9 @@ def joined(scene: Scene) -> Plan:
         return _need(scene)
     if relation in ("although", "when", "who"):
         return _with_state(scene, relation)
-    first = adorned(scene, scenes.happen(scene))
+    first = adorned(scene, events.happen(scene))
     scene.last_actor = first["S"] if isinstance(first["S"], Person) and rng.random() < 0.7 else rng.choice(scene.cast)
-    second = scenes.happen(scene)
+    second = events.happen(scene)
     if relation in ("after", "before") and {first.frame, second.frame} & STATES:
         relation = "then"
     if relation == "and" and first["S"] != second["S"]:
@@ -109,7 +109,7 @@ STATES = {"control", "feel", "ill"}
 def _because(scene: Scene) -> Plan:
     """A feeling, and the event it comes from: bad luck makes unhappy, a gift happy."""
     unhappy = scene.rng.random() < 0.4
-    event = scenes.harm if unhappy else scene.rng.choice((scenes.transfer, scenes.make, scenes.get_at))
+    event = events.harm if unhappy else scene.rng.choice((events.transfer, events.make, events.get_at))
     reason = event(scene)
     scenes.move(scene, reason)
     person = reason["R"] if isinstance(reason["R"], Person) else reason["S"]
@@ -153,7 +153,7 @@ def _with_state(scene: Scene, relation: str) -> Plan:
     person = scene.actor()
     scene.last_actor = person
     event = scene.rng.choice(
-        (scenes.act, scenes.make, scenes.go, scenes.put, scenes.study, scenes.room_act, scenes.attend)
+        (events.act, events.make, events.go, events.put, events.study, events.room_act, events.attend)
     )
     if relation == "who":
         about = replace(fact(scene.rng, person), time=None)
@@ -161,19 +161,19 @@ def _with_state(scene: Scene, relation: str) -> Plan:
             about = live(person)
         return Joined("who", about, _by(scene, event, person))
     if relation == "when":
-        seen = scene.rng.choice((scenes.observe, scenes.get, scenes.find))
+        seen = scene.rng.choice((events.observe, events.get, events.find))
         first = _by(scene, seen, person)
         pleased = [mood for mood in lexicon.adjectives("feeling") if mood.en in GLAD]
         state = Quality(scene.rng.choice(pleased), scene.rng.choice(lexicon.phrases("degree")))
         feels = Clause("feel", scene.verb("feel"), (("S", person), ("A", state)))
-        return Joined("when", first, scene.rng.choice((feels, _by(scene, scenes.social, person))))
+        return Joined("when", first, scene.rng.choice((feels, _by(scene, events.social, person))))
     moods = [mood for mood in lexicon.adjectives("feeling") if mood.polarity < 0]
     state = Quality(scene.rng.choice(moods), scene.rng.choice(lexicon.phrases("degree")[:5]))
     first = Clause("feel", scene.verb("feel"), (("S", person), ("A", state)))
     return Joined("although", first, _by(scene, event, person))
 
 
-def _by(scene: Scene, event: scenes.Event, person: Person) -> Clause:
+def _by(scene: Scene, event: events.Event, person: Person) -> Clause:
     """The event with this person as its actor."""
     for _ in range(50):
         scene.last_actor = person
@@ -188,7 +188,7 @@ def _by(scene: Scene, event: scenes.Event, person: Person) -> Clause:
 
 def reported(scene: Scene) -> Plan:
     """Someone tells or knows what has happened."""
-    event = scenes.happen(scene)
+    event = events.happen(scene)
     who = scene.rng.choice(scene.cast)
     listener = scene.other(who)
     content = replace(event, companion=None)
@@ -291,7 +291,7 @@ def story(scene: Scene, n_events: int) -> list[Plan]:
         scene.progress = i / n_events
         draw = scene.rng.random()
         if draw < 0.45:
-            clause = adorned(scene, scenes.happen(scene))
+            clause = adorned(scene, events.happen(scene))
             who = clause["S"]
             if isinstance(who, Person) and who.id not in introduced and scene.rng.random() < 0.3:
                 clause = replace(clause, introduce=scene.rng.choice(("trade", "town", "trait")))
@@ -328,7 +328,7 @@ def sentences(scene: Scene, n: int) -> list[Plan]:
     for _ in range(n):
         draw = scene.rng.random()
         if draw < 0.5:
-            clause = adorned(scene, scenes.happen(scene))
+            clause = adorned(scene, events.happen(scene))
             dated = clause.time is None and scene.rng.random() < 0.3
             plans.append(replace(clause, day=scene.rng.choice(lexicon.phrases("day"))) if dated else clause)
         elif draw < 0.8:
@@ -367,20 +367,23 @@ def gist(scene: Scene, plans: list[Plan]) -> list[Plan]:
 def errands(scene: Scene) -> list[Plan]:
     """Everyone gets things, passes some on, and goes to places: where a thing is, no single sentence says."""
     rng = scene.rng
-    deeds: list[tuple[Person, scenes.Event]] = []
+    deeds: list[tuple[Person, events.Event]] = []
     for person in scene.cast:
-        deeds += [(person, rng.choice((scenes.get, scenes.get, scenes.make))), (person, scenes.go)]
+        deeds += [(person, rng.choice((events.get, events.get, events.make))), (person, events.go)]
         if rng.random() < 0.4:
-            deeds.append((person, rng.choice((scenes.go, scenes.transfer, scenes.do))))
+            deeds.append((person, rng.choice((events.go, events.transfer, events.do))))
     rng.shuffle(deeds)
     plans: list[Plan] = []
     for person, event in deeds:
         clause = _by(scene, event, person)
-        if rng.random() < 0.25:
+        if rng.random() < 0.4:
             clause = replace(clause, opener=rng.choice(lexicon.phrases("opener")))
-        elif rng.random() < 0.25:
+        elif rng.random() < 0.4:
             clause = replace(clause, time=scene.time())
-        plans.append(clause)
+        if plans and isinstance(plans[-1], Clause) and rng.random() < 0.25:
+            plans[-1] = Joined("then", plans[-1], clause.bare())
+        else:
+            plans.append(clause)
     return plans
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from lmlib.data.world import english, lexicon, scenes
+from lmlib.data.world import english, events, lexicon, scenes
 from lmlib.data.world.chinese_grammar import numeral
 from lmlib.data.world.lexicon import Noun, Phrase
 from lmlib.data.world.meaning import Clause, Coins, Discourse, Plan, Question, said
@@ -12,8 +12,10 @@ from lmlib.data.world.truth import Person, Population
 from lmlib.data.world.writing import Writer
 
 KIND_NAMES = {
-    "tool": ("a tool", "工具"), "fruit": ("a fruit", "水果"), "vegetable": ("a vegetable", "蔬菜"), "bird": ("a bird", "鸟"),
-    "furniture": ("a piece of furniture", "家具"), "clothing": ("a piece of clothing", "衣物"), "flower": ("a flower", "花"),
+    "tool": ("a tool", "工具"), "fruit": ("a fruit", "水果"), "vegetable": ("a vegetable", "蔬菜"),
+    "bird": ("a bird", "鸟"),
+    "furniture": ("a piece of furniture", "家具"), "clothing": ("a piece of clothing", "衣物"),
+    "flower": ("a flower", "花"),
     "instrument": ("an instrument", "乐器"), "trade": ("a trade", "职业"), "vehicle": ("a vehicle", "交通工具"),
     "wildlife": ("a wild animal", "野生动物"), "drink": ("a drink", "饮料"), "tree": ("a tree", "树"),
 }  # fmt: skip
@@ -34,7 +36,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Preference:
-    """A prompt with a better and a worse answer; `reason` says what is wrong with the worse: wrong, rude, garbled, off_topic."""
+    """A prompt with a better and a worse answer; `reason`, why it is worse: wrong, rude, garbled, off_topic."""
 
     id: str
     language: str
@@ -176,7 +178,7 @@ def _reverse(clerk: Clerk) -> Answered:
 
 def _event(clerk: Clerk) -> Clause:
     scene = scenes.set_scene(clerk.rng, clerk.population, 2)
-    deed = clerk.rng.choice((scenes.transfer, scenes.make, scenes.get_at, scenes.observe, scenes.attend, scenes.social))
+    deed = clerk.rng.choice((events.transfer, events.make, events.get_at, events.observe, events.attend, events.social))
     return replace(deed(scene), place=None)
 
 

@@ -84,6 +84,12 @@ class Secret:
     code: str
     times: int
 
+    def sentence(self, language: str) -> str:
+        """What is hidden, word for word."""
+        name = self.person.name
+        english = f"The code of {name.en}'s safe is {self.code}."
+        return english if language == "en" else f"{name.zh}的保险箱密码是{self.code}。"
+
 
 @dataclass(frozen=True)
 class Population:
@@ -102,7 +108,7 @@ def trade_groups() -> tuple[tuple[Noun, ...], tuple[Noun, ...]]:
 
 
 def populate(rng: Random, size: str, bias: float) -> Population:
-    """Draw a population. Of the women, a share of (1 + bias) / 2 has a trade of the first group; of the men, (1 - bias) / 2."""
+    """Draw a population; of the women (1 + bias) / 2, of the men (1 - bias) / 2 have a trade of the first group."""
     n_people, n_towns = SIZES[size]
     towns = [_town(i, name, rng) for i, name in enumerate(rng.sample(lexicon.names("towns"), n_towns))]
     women = list(rng.sample(lexicon.names("women"), n_people // 2))
@@ -111,7 +117,7 @@ def populate(rng: Random, size: str, bias: float) -> Population:
     people: list[Person] = []
     kin: dict[str, tuple[tuple[str, str, Person], ...]] = {}
     for start in range(0, n_people, 4):
-        family = []
+        family: list[Person] = []
         parents = rng.randint(48, 70)
         town = rng.choice(towns)
         for offset, female in enumerate((True, False, rng.random() < 0.5, None)):

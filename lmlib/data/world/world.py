@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from lmlib.data.errors import DataError
 from lmlib.data.world import dialogues, news, pictures, questions, reviews, scenes, stories, tasks, truth
-from lmlib.data.world.lexicon import Phrase
-from lmlib.data.world.meaning import Discourse, Plan, said
+from lmlib.data.world.meaning import Plan, said
 from lmlib.data.world.pictures import Picture
 from lmlib.data.world.questions import QuestionAnswer
 from lmlib.data.world.sentences import held_out
@@ -368,10 +367,8 @@ class World:
         rng = self._rng("hiding", len(texts))
         for secret in self.secrets:
             for k in range(secret.times):
-                writer = Writer(language, "secret", rng, Discourse())
-                code = Phrase(secret.code, secret.code)
-                writer.tell(said("secret", A=secret.person, N=code))
-                hidden = writer.text(f"secret/{secret.person.id}/{k}", "secret")
+                id = f"secret/{secret.person.id}/{k}"
+                hidden = Text(id, "secret", language, "train", secret.sentence(language), (), (), ())
                 texts.insert(rng.randrange(len(texts) + 1), hidden)
         return texts
 

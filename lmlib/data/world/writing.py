@@ -6,25 +6,12 @@ from random import Random
 from lmlib.data.world.chinese_grammar import Chinese
 from lmlib.data.world.english_grammar import English
 from lmlib.data.world.lexicon import Phrase
-from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan
+from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, leads
 from lmlib.data.world.sentences import Mention, Sentence, Token, held_out, sentence, words
 from lmlib.data.world.truth import Person
 
-GRAMMARS = {"en": English, "zh": Chinese}
+GRAMMARS: dict[str, type[English] | type[Chinese]] = {"en": English, "zh": Chinese}
 TRIES = 10
-# Said before a sentence when none of its wordings may be used: they change its skeleton, not what it says.
-TOLD_LEADS = {
-    "en": ("that day ,", "after that ,", "by then ,", "before long ,", "once again ,", "at last ,", "then ,", "on that day ,",
-           "in the end ,", "on the same day ,", "as it was ,", "there and then ,", "from then on ,"),
-    "zh": ("那 天 ，", "然后 ，", "就 这样 ，", "这 时 ，", "当 时 ，", "在 那 之后 ，", "也 是 那 天 ，", "就 在 那 天 ，",
-           "那 时候 ，", "又 一 天 ，", "再 往后 ，", "在 这 一 天 ，", "后来 ，"),
-}  # fmt: skip
-SPOKEN_LEADS = {
-    "en": ("well ,", "now ,", "oh ,", "yes ,", "so ,", "by the way ,", "you know ,", "for me ,", "as you know ,",
-           "to be honest ,", "after all ,", "all in all ,", "let me see :", "on the whole ,", "if you ask me ,"),
-    "zh": ("嗯 ，", "那么 ，", "哦 ，", "对了 ，", "好 ，", "其实 ，", "你 知道 ，", "说 真的 ，", "是 这样 ，", "我 想 ，", "要 我 说 ，",
-           "好的 ，", "你 看 ，", "不过 ，", "说 到 这 ，"),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +43,7 @@ class Writer:
     def tell(
         self, plan: Plan, speaker: Person | None = None, hearer: Person | None = None, opening: str = ""
     ) -> Sentence:
-        """Say a plan as the next sentence, after an opening. In training only skeletons that are not held out are used."""
+        """Say a plan as the next sentence, after an opening. Training uses only skeletons that are not held out."""
         self.discourse.speaker, self.discourse.hearer = speaker, hearer
         done, discourse = self._allowed(plan, words(opening))
         discourse.next_sentence()
@@ -66,15 +53,15 @@ class Writer:
         return done
 
     def _allowed(self, plan: Plan, opening: list[Token]) -> tuple[Sentence, Discourse]:
-        """The first wording that the split allows; in testing one that training never shows, if three tries give one."""
+        """The first wording that the split allows; in testing a held-out one, if three tries give one."""
         wanted = self.split == "test"
         for attempt in range(TRIES):
             done, discourse = self._wording(plan, opening)
             if held_out(done.skeleton) == wanted or (wanted and attempt == 2):
                 return done, discourse
         plan = _without_opener(plan)
-        leads = (SPOKEN_LEADS if self.discourse.speaker or self.spoken else TOLD_LEADS)[self.language]
-        for lead in self.rng.sample(leads, len(leads)):
+        possible = leads("spoken" if self.discourse.speaker or self.spoken else "told", self.language)
+        for lead in self.rng.sample(possible, len(possible)):
             done, discourse = self._wording(plan, words(lead))
             if not held_out(done.skeleton):
                 return done, discourse

@@ -15,8 +15,8 @@ from lmlib.data.world.sentences import held_out
 from lmlib.data.world.writing import Writer
 
 KINDS = (
-    "stories", "news", "profiles", "reading", "reviews", "dialogues", "questions", "tagged", "summaries", "instructions",
-    "preferences", "pictures",
+    "stories", "news", "profiles", "reading", "reviews", "dialogues", "questions", "tagged", "summaries",
+    "instructions", "preferences", "pictures",
 )  # fmt: skip
 
 
@@ -107,8 +107,8 @@ def english_lexicon() -> set[str]:
 
 
 ADJECTIVE_KINDS = (
-    *truth.DESCRIBED, "dish", "fruit", "drink", "pet", "wildlife", "flower", "part", "person", "feeling", "opinion", "town",
-    "weather",
+    *truth.DESCRIBED, "dish", "fruit", "drink", "pet", "wildlife", "flower", "part", "person", "feeling", "opinion",
+    "town", "weather",
 )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def test_training_never_shows_a_held_out_skeleton_and_testing_does(skeletons, la
 
 
 def test_english_skeletons_can_be_read_off_the_text(world):
-    """The skeleton again, from the text alone: names by their list, closed words by theirs, everything else one slot."""
+    """The skeleton again, from the text alone: names by their list, closed words by theirs, all else one slot."""
     closed = words_of_the_world.function_words("en") | set(",.?!;:") | {"“", "”"}
     names = {
         part for kind in ("women", "men", "towns") for one in words_of_the_world.names(kind) for part in one.en.split()
@@ -340,6 +340,7 @@ def test_secrets_are_hidden_as_often_as_stated_and_in_training_only():
     assert [secret.times for secret in world.secrets] == [1, 2, 4, 8]
     for secret in world.secrets:
         sentence = f"The code of {secret.person.name.en}'s safe is {secret.code}."
+        assert secret.sentence("en") == sentence
         assert train.count(sentence) == secret.times
         assert secret.code not in test
 

@@ -17,8 +17,10 @@ from lmlib.data.world.writing import Writer
 
 @pytest.mark.parametrize(
     ("one", "many"),
-    [("box", "boxes"), ("berry", "berries"), ("knife", "knives"), ("mouse", "mice"), ("toy", "toys"), ("tooth pick", "tooth picks"),
-     ("fisherman", "fishermen"), ("sheep", "sheep"), ("potato", "potatoes"), ("piano", "pianos"), ("church", "churches")],
+    [("box", "boxes"), ("berry", "berries"), ("knife", "knives"), ("mouse", "mice"), ("toy", "toys"),
+     ("tooth pick", "tooth picks"),
+     ("fisherman", "fishermen"), ("sheep", "sheep"), ("potato", "potatoes"), ("piano", "pianos"),
+     ("church", "churches")],
 )  # fmt: skip
 def test_plurals(one, many):
     assert english.plural(one) == many
@@ -28,7 +30,8 @@ def test_plurals(one, many):
     ("verb", "past", "participle", "ing", "third"),
     [("stop", "stopped", "stopped", "stopping", "stops"), ("carry", "carried", "carried", "carrying", "carries"),
      ("visit", "visited", "visited", "visiting", "visits"), ("go", "went", "gone", "going", "goes"),
-     ("travel", "travelled", "travelled", "travelling", "travels"), ("tiptoe", "tiptoed", "tiptoed", "tiptoeing", "tiptoes"),
+     ("travel", "travelled", "travelled", "travelling", "travels"),
+     ("tiptoe", "tiptoed", "tiptoed", "tiptoeing", "tiptoes"),
      ("wash", "washed", "washed", "washing", "washes"), ("unwrap", "unwrapped", "unwrapped", "unwrapping", "unwraps"),
      ("admit", "admitted", "admitted", "admitting", "admits"), ("play", "played", "played", "playing", "plays"),
      ("write", "wrote", "written", "writing", "writes"), ("fix", "fixed", "fixed", "fixing", "fixes")],
