@@ -176,7 +176,9 @@ class English:
         if clause.opener:
             front += [*words(clause.opener.en), Token(",")]
         day_first = clause.day is not None and not clause.opener and subject is None and self.rng.random() < 0.5
-        time_first = clause.time is not None and not clause.opener and subject is None and self.rng.random() < 0.5
+        reports = clause["C"] is not None  # a time at the end would belong to what is reported
+        time_first = clause.time is not None and subject is None and (reports or not clause.opener)
+        time_first = time_first and (reports or self.rng.random() < 0.5)
         moments = [clause.time.en] if clause.time and time_first else []
         moments += [clause.day.en] if clause.day and day_first else []
         if moments:

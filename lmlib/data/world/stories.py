@@ -189,6 +189,8 @@ def _by(scene: Scene, event: events.Event, person: Person) -> Clause:
 def reported(scene: Scene) -> Plan:
     """Someone tells or knows what has happened."""
     event = events.happen(scene)
+    while event.frame in STATES:
+        event = events.happen(scene)
     who = scene.rng.choice(scene.cast)
     listener = scene.other(who)
     content = replace(event, companion=None)

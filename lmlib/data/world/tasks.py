@@ -1,15 +1,18 @@
 """Instructions with answers, and pairs of a better and a worse answer."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 
 from lmlib.data.world import english, events, lexicon, scenes
 from lmlib.data.world.chinese_grammar import numeral
 from lmlib.data.world.lexicon import Noun, Phrase
 from lmlib.data.world.meaning import Clause, Coins, Discourse, Plan, Question, said
-from lmlib.data.world.truth import Person, Population
-from lmlib.data.world.writing import Writer
+from lmlib.data.world.sentences import held_out, sentence
+from lmlib.data.world.truth import Population
+from lmlib.data.world.writing import GRAMMARS, Writer
 
 KIND_NAMES = {
     "tool": ("a tool", "工具"), "fruit": ("a fruit", "水果"), "vegetable": ("a vegetable", "蔬菜"),
@@ -69,8 +72,17 @@ class Clerk:
         writer = Writer(self.language, self.split, self.rng, Discourse(), spoken=True)
         return writer.tell(plan).text
 
-    def word(self, english_word: str, chinese_word: str) -> Phrase:
-        return Phrase(english_word, chinese_word)
+    def versions(self, change: Callable[[Clause], Plan]) -> tuple[str, str]:
+        """An event and its changed form, in the same wording; neither has a held-out skeleton in training."""
+        while True:
+            clause = _event(self)
+            wording = self.rng.random()
+            both = [
+                sentence(GRAMMARS[self.language](Random(wording), Discourse()).say(plan), self.language)
+                for plan in (clause, change(clause))
+            ]
+            if self.split == "test" or not any(held_out(one.skeleton) for one in both):
+                return both[0].text, both[1].text
 
     def of(self, noun: Noun) -> str:
         return noun.en if self.language == "en" else noun.zh
@@ -109,12 +121,12 @@ def _plural(clerk: Clerk) -> Answered:
     )
     nouns = [noun for noun in clerk.nouns(*kinds) if not noun.uncountable and not noun.plural_only]
     noun = clerk.rng.choice(nouns)
-    return clerk.say(said("task plural", X=clerk.word(noun.en, noun.en))), "", english.plural(noun.en)
+    return clerk.say(said("task plural", X=Phrase(noun.en, noun.en))), "", english.plural(noun.en)
 
 
 def _past(clerk: Clerk) -> Answered:
     verb = clerk.rng.choice([verb for verb in lexicon.all_verbs() if not verb.particle and verb.en != "be"])
-    return clerk.say(said("task past", X=clerk.word(verb.en, verb.en))), "", english.past(verb.en)
+    return clerk.say(said("task past", X=Phrase(verb.en, verb.en))), "", english.past(verb.en)
 
 
 def _measure(clerk: Clerk) -> Answered:
@@ -122,26 +134,20 @@ def _measure(clerk: Clerk) -> Answered:
         "tool", "household", "furniture", "clothing", "document", "vehicle", "livestock", "fruit", "tree"
     )
     noun = clerk.rng.choice(nouns)
-    return clerk.say(said("task measure", X=clerk.word(noun.zh, noun.zh))), "", noun.measure
+    return clerk.say(said("task measure", X=Phrase(noun.zh, noun.zh))), "", noun.measure
 
 
 def _translate(clerk: Clerk) -> Answered:
-    once = _unambiguous(clerk.language)
-    noun = clerk.rng.choice(once)
-    question = clerk.say(said("task translate", X=clerk.word(noun.en, noun.zh)))
+    noun = clerk.rng.choice(_unambiguous(clerk.language))
+    question = clerk.say(said("task translate", X=Phrase(noun.en, noun.zh)))
     return question, "", noun.zh if clerk.language == "en" else noun.en
 
 
-def _unambiguous(language: str) -> list[Noun]:
+@cache
+def _unambiguous(language: str) -> tuple[Noun, ...]:
     """Nouns whose word names one thing only in the world's lexicon."""
-    words = [noun.en if language == "en" else noun.zh for noun in lexicon.all_nouns()]
-    twice = {word for word in set(words) if words.count(word) > 1} if len(words) < 50 else _repeated(words)
-    return [noun for noun, word in zip(lexicon.all_nouns(), words, strict=True) if word not in twice]
-
-
-def _repeated(words: list[str]) -> set[str]:
-    seen: set[str] = set()
-    return {word for word in words if word in seen or seen.add(word)}  # type: ignore[func-returns-value]
+    count = Counter(getattr(noun, language) for noun in lexicon.all_nouns())
+    return tuple(noun for noun in lexicon.all_nouns() if count[getattr(noun, language)] == 1)
 
 
 def _kind(clerk: Clerk) -> Answered:
@@ -149,9 +155,9 @@ def _kind(clerk: Clerk) -> Answered:
     noun = clerk.rng.choice(lexicon.nouns(kind))
     options = [KIND_NAMES[kind], KIND_NAMES[other]]
     clerk.rng.shuffle(options)
-    a, b = (clerk.word(*option) for option in options)
+    a, b = (Phrase(*option) for option in options)
     name = KIND_NAMES[kind][0 if clerk.language == "en" else 1]
-    return clerk.say(said("task kind", X=clerk.word(noun.en, noun.zh), A=a, B=b)), "", name
+    return clerk.say(said("task kind", X=Phrase(noun.en, noun.zh), A=a, B=b)), "", name
 
 
 def _odd(clerk: Clerk) -> Answered:
@@ -161,18 +167,18 @@ def _odd(clerk: Clerk) -> Answered:
     items = [*nouns, odd]
     clerk.rng.shuffle(items)
     english_list, chinese_list = " , ".join(n.en for n in items), " 、 ".join(n.zh for n in items)
-    return clerk.say(said("task odd", X=clerk.word(english_list, chinese_list))), "", clerk.of(odd)
+    return clerk.say(said("task odd", X=Phrase(english_list, chinese_list))), "", clerk.of(odd)
 
 
 def _sort(clerk: Clerk) -> Answered:
     numbers = clerk.rng.sample(range(1, 100), clerk.rng.randint(3, 5))
-    listed = clerk.word(" , ".join(map(str, numbers)), " 、 ".join(map(str, numbers)))
+    listed = Phrase(" , ".join(map(str, numbers)), " 、 ".join(map(str, numbers)))
     return clerk.say(said("task sort", X=listed)), "", clerk.listed([str(n) for n in sorted(numbers)])
 
 
 def _reverse(clerk: Clerk) -> Answered:
     nouns = clerk.rng.sample(clerk.nouns("fruit", "tool", "bird", "flower"), clerk.rng.randint(3, 5))
-    listed = clerk.word(" , ".join(n.en for n in nouns), " 、 ".join(n.zh for n in nouns))
+    listed = Phrase(" , ".join(n.en for n in nouns), " 、 ".join(n.zh for n in nouns))
     return clerk.say(said("task reverse", X=listed)), "", clerk.listed([clerk.of(noun) for noun in nouns[::-1]])
 
 
@@ -184,22 +190,19 @@ def _event(clerk: Clerk) -> Clause:
 
 def _names(clerk: Clerk) -> Answered:
     clause = _event(clerk)
-    people = [role for _, role in clause.roles if isinstance(role, Person)]
     writer = Writer(clerk.language, clerk.split, clerk.rng, Discourse())
     one = writer.tell(clause)
-    text = one.text
-    spans = sorted((m.start, m.end) for m in one.mentions if m.kind == "person")
-    names = list(dict.fromkeys(text[start:end] for start, end in spans))
-    assert len(names) == len(people)
-    return f"{clerk.say(said('task names', X=Phrase('', '')))} {text}".strip(), "", clerk.listed(names)
+    names = [one.text[m.start : m.end] for m in one.mentions if m.kind == "person"]
+    space = " " if clerk.language == "en" else ""
+    asked = f"{clerk.say(said('task names', X=Phrase('', '')))}{space}{one.text}"
+    return asked, "", clerk.listed(list(dict.fromkeys(names)))
 
 
 def _rewritten(name: str, change: Callable[[Clause], Plan]) -> Callable[[Clerk], Answered]:
     def task(clerk: Clerk) -> Answered:
-        clause = _event(clerk)
-        text = clerk.say(clause)
+        before, after = clerk.versions(change)
         space = " " if clerk.language == "en" else ""
-        return f"{clerk.say(said(name, X=Phrase('', '')))}{space}{text}", "", clerk.say(change(clause))
+        return f"{clerk.say(said(name, X=Phrase('', '')))}{space}{before}", "", after
 
     return task
 
@@ -221,7 +224,7 @@ def _relative(clerk: Clerk) -> Answered:
     single = [relation for relation in relations if sum(other[0] == relation[0] for other in relations) == 1]
     en, zh, relative = clerk.rng.choice(single)
     name = relative.name.en if clerk.language == "en" else relative.name.zh
-    return clerk.say(said("task relative", A=person, R=clerk.word(en, zh))), "", name
+    return clerk.say(said("task relative", A=person, R=Phrase(en, zh))), "", name
 
 
 def _older(clerk: Clerk) -> Answered:
@@ -243,7 +246,7 @@ def _shopping(clerk: Clerk) -> Answered:
     amount, price = rng.randint(2, 9), rng.randint(2, 12)
     total = amount * price
     had = total + rng.randint(1, 60)
-    goods = clerk.word(english.plural(noun.en), noun.zh)
+    goods = Phrase(english.plural(noun.en), noun.zh)
     roles = {"A": person, "N": Coins(had), "M": amount, "X": goods, "P": Coins(price), "U": Phrase("", noun.measure)}
     roles |= {"S": Coins(total), "R": Coins(had - total)}
     steps = [clerk.say(said("sum shopping step", **roles)), clerk.say(said("sum shopping end", **roles))]
