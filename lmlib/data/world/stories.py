@@ -292,7 +292,7 @@ def story(scene: Scene, n_events: int) -> list[Plan]:
     for i in range(n_events):
         scene.progress = i / n_events
         draw = scene.rng.random()
-        if draw < 0.45:
+        if draw < 0.38:
             clause = adorned(scene, events.happen(scene))
             who = clause["S"]
             if isinstance(who, Person) and who.id not in introduced and scene.rng.random() < 0.3:

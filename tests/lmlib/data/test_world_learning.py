@@ -144,35 +144,40 @@ def encoder() -> Callable[..., Encoded]:
     return encode
 
 
-def batch(encoded: list[Encoded]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def padded(encoded: list[Encoded]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Padded ids of questions (B, words), sentences (B, N, words), candidates (B, K, words), and right answers (B,)."""
     questions, sentences, candidates, answers = zip(*encoded, strict=True)
-    padded = nn.utils.rnn.pad_sequence([torch.tensor(one) for one in questions], batch_first=True)
-    return padded, padded_lists(sentences), padded_lists(candidates), torch.tensor(answers)
+    asked = nn.utils.rnn.pad_sequence([torch.tensor(one) for one in questions], batch_first=True)
+    return asked, padded_lists(sentences), padded_lists(candidates), torch.tensor(answers)
 
 
 def padded_lists(lists: tuple[list[list[int]], ...]) -> Tensor:
     """(B, most lists, most ids)."""
-    flat = [torch.tensor(ids) for one in lists for ids in one]
-    rows = nn.utils.rnn.pad_sequence(flat, batch_first=True)
-    return nn.utils.rnn.pad_sequence(list(rows.split([len(one) for one in lists])), batch_first=True)
+    ids = torch.zeros(len(lists), max(map(len, lists)), max(len(row) for one in lists for row in one), dtype=torch.long)
+    for i, one in enumerate(lists):
+        for k, row in enumerate(one):
+            ids[i, k, : len(row)] = torch.tensor(row)
+    return ids
 
 
-def accuracy_of_a_reader(n_hops: int, train_set: list[Encoded], test_set: list[Encoded], n_steps: int = 750) -> float:
+def accuracy_of_a_reader(
+    n_hops: int, train_set: tuple[Tensor, ...], test_set: tuple[Tensor, ...], n_steps: int = 750
+) -> float:
     """Train on random batches, and answer the test set."""
     torch.manual_seed(0)
-    vocab_size = 1 + max(max(map(max, [one[0], *one[1], *one[2]])) for one in train_set)
+    vocab_size = 1 + max(int(part.max()) for part in train_set)
     model = MemoryReader(vocab_size, n_hops)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     for _ in range(n_steps):
-        *inputs, answers = batch([train_set[i] for i in torch.randint(0, len(train_set), (128,)).tolist()])
+        rows = torch.randint(0, len(train_set[0]), (128,))
+        *inputs, answers = (part[rows] for part in train_set)
         loss = F.cross_entropy(model(*inputs), answers)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    *inputs, answers = batch(test_set)
+    *inputs, answers = test_set
     with torch.inference_mode():
         return float((model(*inputs).argmax(-1) == answers).float().mean())
 
@@ -189,8 +194,8 @@ def test_a_model_answers_what_no_single_sentence_answers():
     train_questions = world.questions(16_000, "train", kind="two_hop")
     test_questions = world.questions(600, "test", kind="two_hop")
     encode = encoder()
-    train_set = [encode(one, learn=True) for one in train_questions]
-    test_set = [encode(one, learn=False) for one in test_questions]
+    train_set = padded([encode(one, learn=True) for one in train_questions])
+    test_set = padded([encode(one, learn=False) for one in test_questions])
     guess = sum(map(last_place, test_questions)) / len(test_questions)
     one_hop, two_hops = (accuracy_of_a_reader(n, train_set, test_set) for n in (1, 2))
     print(f"last place {guess:.3f}, reader with one hop {one_hop:.3f}, with two {two_hops:.3f}")
