@@ -4,6 +4,7 @@ from random import Random
 
 from lmlib.data.world.lexicon import SORTS, Adjective, Noun, Phrase, sort_of
 from lmlib.data.world.meaning import (
+    LASTING,
     Both,
     Clause,
     Coins,
@@ -372,7 +373,6 @@ class Chinese:
         return self.noun_phrase(role)
 
 
-LASTING = {"live", "work_at", "like", "own", "be_a", "describe", "aged", "regard"}
 _LINKS = {
     "and": ("", "还", "并且"),
     "then": ("然后", "接着", "随后"),

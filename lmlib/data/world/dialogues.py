@@ -26,9 +26,12 @@ def talk(rng: Random, population: Population) -> Talk:
     goal = rng.choice(GOALS)
     first, second = rng.sample(population.people, 2)
     reached = rng.random() < 0.6
+    days = [day for day in lexicon.phrases("future_day") if day.en != "soon" and not day.en.startswith("in ")]
     common = {
         "R": rng.choice(lexicon.nouns("kin")),
-        "Y": rng.choice([day for day in lexicon.phrases("future_day") if day.en != "soon"]),
+        "Y": rng.choice(
+            [day for day in lexicon.phrases("future_day") if day.en != "soon" and not day.en.startswith("in ")]
+        ),
         "T": rng.choice(population.towns),
         "A": rng.choice([one for one in population.people if one not in (first, second)]),
         "Q": Place(rng.choice(lexicon.nouns("building"))),

@@ -7,6 +7,9 @@ from importlib import resources
 from lmlib.data.world.lexicon import Adjective, Noun, Phrase, Verb
 from lmlib.data.world.truth import Person, Place, Thing
 
+# Frames of what is always so of a person or thing, rather than what happens.
+LASTING = {"live", "work_at", "like", "own", "be_a", "describe", "aged", "regard"}
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -121,6 +124,17 @@ class Question:
 
 
 Plan = Clause | Joined | Said | Question
+
+
+def clauses_of(plans: list[Plan]) -> list[Clause]:
+    """Every clause that the plans state, in order."""
+    found: list[Clause] = []
+    for plan in plans:
+        if isinstance(plan, Joined):
+            found += [plan.first, plan.second]
+        elif isinstance(plan, Clause):
+            found.append(plan)
+    return found
 
 
 @dataclass

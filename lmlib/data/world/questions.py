@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from lmlib.data.world import events, stories
-from lmlib.data.world.meaning import Clause, Discourse, Joined, Plan, Question, Said, Wh, leads, said
+from lmlib.data.world.meaning import Clause, Discourse, Plan, Question, Said, Wh, clauses_of, leads, said
 from lmlib.data.world.scenes import Scene
 from lmlib.data.world.sentences import Sentence
 from lmlib.data.world.truth import Person, Place, Thing
@@ -45,17 +45,6 @@ class Asked:
     entity: object
     answer: Plan | None
     about: str = ""  # the id of what the question names; with two hops no sentence has both it and the answer
-
-
-def clauses_of(plans: list[Plan]) -> list[Clause]:
-    """Every clause that the plans state, in order."""
-    found: list[Clause] = []
-    for plan in plans:
-        if isinstance(plan, Joined):
-            found += [plan.first, plan.second]
-        elif isinstance(plan, Clause):
-            found.append(plan)
-    return found
 
 
 def one_hop(rng: Random, plans: list[Plan]) -> Asked | None:

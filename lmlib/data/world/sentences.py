@@ -57,7 +57,7 @@ def skeleton(tokens: Iterable[Token], language: str) -> str:
     slots: list[str] = []
     before = Token("")
     for token in tokens:
-        word = token.text.lower()
+        word = "a" if token.kind == "article" or token.text == "an" else token.text.lower()
         if token.kind in ("name", "town"):
             slot = "NAME"
         elif token.kind == "number":

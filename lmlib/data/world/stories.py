@@ -5,7 +5,7 @@ from random import Random
 
 from lmlib.data.world import english, events, lexicon, scenes
 from lmlib.data.world.lexicon import Phrase, Verb
-from lmlib.data.world.meaning import Clause, Joined, PartOf, Plan, Quality, Topic, said
+from lmlib.data.world.meaning import LASTING, Both, Clause, Joined, PartOf, Plan, Quality, Topic, clauses_of, said
 from lmlib.data.world.scenes import Scene
 from lmlib.data.world.truth import Person, Population
 
@@ -103,7 +103,7 @@ def joined(scene: Scene) -> Plan:
     return Joined(relation, replace(first, time=None) if relation != "then" else first, second)
 
 
-STATES = {"control", "feel", "ill"}
+STATES = {"control", "feel", "ill", "tell", "think", "tell_to"}
 
 
 def _because(scene: Scene) -> Plan:
@@ -358,12 +358,14 @@ def profile(rng: Random, person: Person, population: Population) -> list[Plan]:
 
 
 def gist(scene: Scene, plans: list[Plan]) -> list[Plan]:
-    """Who and where, and the event that mattered: a gift, a find, a purchase, else the first."""
+    """Who and where, and the event that mattered: a gift, a find, a purchase, else the first of the cast's."""
     first, second = scene.cast[:2]
-    clauses = [plan for plan in plans if isinstance(plan, Clause) and plan.frame in MATTERS]
-    clauses += [plan.second for plan in plans if isinstance(plan, Joined) and plan.second.frame in MATTERS]
-    told = [replace(clause.bare(), time=None, manner=None) for clause in clauses[:1]]
-    return [said("summary story", A=first, B=second, T=scene.town), *told]
+    deeds = [
+        one for one in clauses_of(plans) if one.frame not in STATES | LASTING and isinstance(one["S"], (Person, Both))
+    ]
+    decisive = [one for one in deeds if one.frame in MATTERS] or deeds
+    shown = [replace(one.bare(), time=None, manner=None) for one in decisive[:1]]
+    return [said("summary story", A=first, B=second, T=scene.town), *shown]
 
 
 def errands(scene: Scene) -> list[Plan]:
