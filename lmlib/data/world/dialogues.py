@@ -29,9 +29,7 @@ def talk(rng: Random, population: Population) -> Talk:
     days = [day for day in lexicon.phrases("future_day") if day.en != "soon" and not day.en.startswith("in ")]
     common = {
         "R": rng.choice(lexicon.nouns("kin")),
-        "Y": rng.choice(
-            [day for day in lexicon.phrases("future_day") if day.en != "soon" and not day.en.startswith("in ")]
-        ),
+        "Y": rng.choice(days),
         "T": rng.choice(population.towns),
         "A": rng.choice([one for one in population.people if one not in (first, second)]),
         "Q": Place(rng.choice(lexicon.nouns("building"))),

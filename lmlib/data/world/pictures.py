@@ -88,7 +88,8 @@ def _mask(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         "house": (square & (y >= 0) & (abs(x) <= 0.8)) | ((y <= 0) & (y >= -1) & (abs(x) <= y + 1)),
         "tree": ((abs(x) <= 0.2) & square & (y > 0)) | ((x / 0.8) ** 2 + ((y + 0.3) / 0.7) ** 2 <= 1),
         "star": square & ((abs(x) <= 0.28) | (abs(y) <= 0.28) | (abs(abs(x) - abs(y)) <= 0.2)),
-        "boat": ((y >= 0.3) & (y <= 1) & (abs(x) <= 1.3 - y)) | ((abs(x - 0.1) <= 0.15) & (abs(y) <= 1)),
+        "boat": ((y >= 0.35) & (y <= 0.9) & (abs(x) <= 1.2 - 0.5 * y))
+        | ((x >= -0.2) & (x <= 0.7 * (y + 1) - 0.2) & (y < 0.2)) & square,
         "flag": ((abs(x + 0.8) <= 0.15) & square) | (square & (y <= 0.1) & (x >= -0.8)),
         "moon": round_ & ((x - 0.5) ** 2 + y**2 > 0.7),
         "ring": round_ & (x**2 + y**2 >= 0.4),

@@ -157,6 +157,15 @@ def padded_lists(lists: tuple[list[list[int]], ...]) -> Tensor:
     return ids
 
 
+def trimmed(ids: Tensor) -> Tensor:
+    """Without the last columns, and the last sentences, that are padding in every row."""
+    for axis in range(1, ids.dim()):
+        others = [other for other in range(ids.dim()) if other != axis]
+        used = (ids > 0).sum(others).nonzero()
+        ids = ids.narrow(axis, 0, int(used.max()) + 1)
+    return ids
+
+
 def accuracy_of_a_reader(
     n_hops: int, train_set: tuple[Tensor, ...], test_set: tuple[Tensor, ...], n_steps: int = 750
 ) -> float:
@@ -169,6 +178,7 @@ def accuracy_of_a_reader(
     for _ in range(n_steps):
         rows = torch.randint(0, len(train_set[0]), (128,))
         *inputs, answers = (part[rows] for part in train_set)
+        inputs = [trimmed(part) for part in inputs]
         loss = F.cross_entropy(model(*inputs), answers)
         optimizer.zero_grad()
         loss.backward()
