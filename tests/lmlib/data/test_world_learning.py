@@ -68,10 +68,10 @@ def test_ngram_lstm_and_transformer_rank_as_they_should_with_a_gap(texts):
     ngrams = [KneserNey([train_ids], order, vocab_size) for order in (2, 3, 4)]
     ngram = min(bits_per_byte(model.log_probabilities(test_ids), text) for model in ngrams)
     lstm = RecurrentLM(RecurrentConfig(vocab_size=vocab_size, d_model=192, n_layers=1))
-    train(lstm, train_ids, n_steps=500, rate=5e-3, batch_size=16, window=64)
+    train(lstm, train_ids, n_steps=700, rate=5e-3, batch_size=16, window=64)
     config = LlamaConfig(vocab_size=vocab_size, d_model=128, n_layers=2, n_heads=4, d_ff=256, tied=True)
     transformer = Llama(config, head="language_model")
-    train(transformer, train_ids, n_steps=300, rate=3e-3, batch_size=16, window=WINDOW)
+    train(transformer, train_ids, n_steps=500, rate=3e-3, batch_size=16, window=WINDOW)
     recurrent, attentive = (
         bits_per_byte(token_log_probabilities(model, test_ids, WINDOW, start_id=int(train_ids[0])), text)
         for model in (lstm, transformer)
