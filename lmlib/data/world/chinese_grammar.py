@@ -4,7 +4,6 @@ from random import Random
 
 from lmlib.data.world.lexicon import SORTS, Adjective, Noun, Phrase, sort_of
 from lmlib.data.world.meaning import (
-    LASTING,
     Both,
     Clause,
     Coins,
@@ -256,7 +255,7 @@ class Chinese:
         return said
 
     def _le(self, clause: Clause, finite: bool) -> list[Token]:
-        done = finite and clause.tense in ("past", "perfect", "past_perfect")
+        done = finite and clause.tense == "past"
         stative = clause.verb.zh.endswith("-")
         return [Token("了")] if done and not clause.negated and not clause.frequency and not stative else []
 
@@ -301,9 +300,9 @@ class Chinese:
         same = first["S"] == second["S"]
         if relation == "who":
             return self._relative(first, second)
-        if relation in ("and", "then", "so", "but", "while"):
-            states = {first.frame, second.frame} <= LASTING
-            link = "" if states else self.rng.choice(_LINKS[relation if relation != "and" or same else "while"])
+        if relation in ("and", "then", "so", "while"):
+            kind = "also" if first.lasts and second.lasts else relation if relation != "and" or same else "while"
+            link = self.rng.choice(_LINKS[kind])
             omit: list[Token] | None = [] if same and relation in ("and", "then") else None
             return [*self._clause(first), Token("，"), *words(link), *self._clause(second.bare(), subject=omit)]
         before, between, after = self.rng.choice(_SUBORDINATE[relation])
@@ -375,10 +374,10 @@ class Chinese:
 
 _LINKS = {
     "and": ("", "还", "并且"),
+    "also": ("", "", "也", "并且"),
     "then": ("然后", "接着", "随后"),
     "so": ("所以", "于是", "因此"),
-    "but": ("但是", "可是", "不过"),
-    "while": ("而", ""),
+    "while": ("而", "同时"),
 }
 _SUBORDINATE = {
     "after": (("", "之后", ""), ("", "以后", ""), ("在", "之后", "")),

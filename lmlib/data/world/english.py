@@ -146,7 +146,6 @@ def verb_group(verb: str, tense: str, agreement: str, negated: bool = False) -> 
     """(auxiliaries, main verb): ([], 'walked'), (['does', 'not'], 'walk'), (['was'], 'walking')."""
     be = {"I": "am", "plural": "are"}.get(agreement, "is")
     was = "were" if agreement == "plural" else "was"
-    have = "has" if agreement == "singular" else "have"
     base_do = "does" if agreement == "singular" else "do"
     no = ["not"] if negated else []
     if verb == "be" and tense in ("past", "present"):
@@ -162,6 +161,6 @@ def verb_group(verb: str, tense: str, agreement: str, negated: bool = False) -> 
         return ["will", *no], verb
     if tense == "progressive":
         return [was, *no], ing(verb)
-    if tense in ("perfect", "past_perfect"):
-        return [have if tense == "perfect" else "had", *no], participle(verb)
+    if tense == "past_perfect":
+        return ["had", *no], participle(verb)
     raise ValueError(f"no English tense '{tense}'")

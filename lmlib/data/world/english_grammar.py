@@ -290,8 +290,8 @@ class English:
             return [*self._clause(first), Token("and"), *self._clause(second.bare(), subject=[])]
         if relation == "who":
             return self._relative(first, second)
-        if relation in ("and", "then", "so", "but", "while"):
-            link = {"and": "and", "then": "and then", "so": "so", "but": "but", "while": "while"}[relation]
+        if relation in ("and", "then", "so", "while"):
+            link = {"and": "and", "then": "and then", "so": "so", "while": "while"}[relation]
             return [*self._clause(first), Token(","), *words(link), *self._clause(second.bare())]
         return self._subordinate(relation, first, second)
 

@@ -299,7 +299,7 @@ def pay(scene: Scene) -> Clause:
     thing = scene.new_thing(BOUGHT)
     person = scene.actor()
     scene.holder[thing.id] = person
-    return scene.clause("pay", lexicon.verbs("pay")[1], person, N=Coins(scene.rng.randint(2, 99)), O=thing)
+    return scene.clause("pay", lexicon.verbs("pay")[0], person, N=Coins(scene.rng.randint(2, 99)), O=thing)
 
 
 def intend(scene: Scene) -> Clause:

@@ -70,7 +70,7 @@ class Clause:
     frame: str
     verb: Verb
     roles: tuple[tuple[str, object], ...]
-    tense: str = "past"  # past, present, future, progressive, perfect
+    tense: str = "past"  # past, present, future, progressive
     negated: bool = False
     opener: Phrase | None = None
     day: Phrase | None = None
@@ -85,6 +85,11 @@ class Clause:
     def __getitem__(self, role: str) -> object:
         return dict(self.roles).get(role)
 
+    @property
+    def lasts(self) -> bool:
+        """Whether this is always so, rather than something that happens once."""
+        return self.frame in LASTING or self.frequency is not None
+
     def with_role(self, role: str, value: object) -> "Clause":
         """The clause with one role filled anew."""
         return replace(self, roles=tuple((dict(self.roles) | {role: value}).items()))
@@ -96,7 +101,7 @@ class Clause:
 
 @dataclass(frozen=True)
 class Joined:
-    """Two clauses in one sentence. `relation`: and, then, after, before, when, because, although, while, who."""
+    """Two clauses in one sentence. `relation`: and, then, after, before, when, because, although, so, while, who."""
 
     relation: str
     first: Clause

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from lmlib.data.world import events, stories
+from lmlib.data.world.lexicon import Verb
 from lmlib.data.world.meaning import Clause, Discourse, Plan, Question, Said, Wh, clauses_of, leads, said
 from lmlib.data.world.scenes import Scene
 from lmlib.data.world.sentences import Sentence
@@ -69,9 +70,14 @@ def _is_unique(clause: Clause, role: str, clauses: list[Clause]) -> bool:
     same = [
         other
         for other in clauses
-        if other.verb.en == clause.verb.en and all(other[name] == filler for name, filler in rest.items())
+        if _same_word(other.verb, clause.verb) and all(other[name] == filler for name, filler in rest.items())
     ]
     return len(same) == 1
+
+
+def _same_word(one: Verb, other: Verb) -> bool:
+    """Whether two verbs are the same word in either language."""
+    return one.en == other.en or one.zh == other.zh
 
 
 def two_hop(scene: Scene, rng: Random, n: int) -> list[Asked]:
@@ -119,7 +125,10 @@ def unanswerable(scene: Scene, rng: Random, plans: list[Plan]) -> Asked | None:
     for _ in range(20):
         event = rng.choice((events.transfer, events.make, events.get_at, events.observe, events.attend))
         clause = event(scene)
-        if all(clause["O"] != other["O"] and (clause.verb, clause["S"]) != (other.verb, other["S"]) for other in told):
+        if all(
+            clause["O"] != other["O"] and not (clause["S"] == other["S"] and _same_word(clause.verb, other.verb))
+            for other in told
+        ):
             role = rng.choice([role for role in ("S", "R", "O") if clause[role]])
             return Asked("unanswerable", Question(Clause(clause.frame, clause.verb, clause.roles), role), None, None)
     return None

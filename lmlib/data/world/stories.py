@@ -5,7 +5,7 @@ from random import Random
 
 from lmlib.data.world import english, events, lexicon, scenes
 from lmlib.data.world.lexicon import Phrase, Verb
-from lmlib.data.world.meaning import LASTING, Both, Clause, Joined, PartOf, Plan, Quality, Topic, clauses_of, said
+from lmlib.data.world.meaning import Both, Clause, Joined, PartOf, Plan, Quality, Topic, clauses_of, said
 from lmlib.data.world.scenes import Scene
 from lmlib.data.world.truth import Person, Population
 
@@ -21,6 +21,14 @@ GLAD = {"happy", "excited", "surprised", "delighted", "pleased", "amused", "cont
 NEEDS = {"hungry": ("eat", "taste", "finish"), "thirsty": ("drink", "sip")}
 
 
+def habit(rng: Random, person: Person) -> Clause:
+    """A pastime, and how often."""
+    pastime = Topic(rng.choice(lexicon.nouns("hobby")))
+    practise = next(verb for verb in lexicon.verbs("study") if verb.en == "practise")
+    often = rng.choice(lexicon.phrases("frequency"))
+    return Clause("study", practise, (("S", person), ("O", pastime)), frequency=often)
+
+
 def regard(rng: Random, person: Person, others: tuple[Person, ...]) -> Clause:
     """How someone stands to another."""
     other = rng.choice([one for one in others if one != person])
@@ -29,21 +37,24 @@ def regard(rng: Random, person: Person, others: tuple[Person, ...]) -> Clause:
 
 def fact(rng: Random, person: Person, others: tuple[Person, ...] = ()) -> Clause:
     """Something lasting about a person: where they live or work, what they like, own or are like."""
-    verb_liked = rng.choice(lexicon.verbs("like")[:5])
-    verb_disliked = rng.choice(lexicon.verbs("like")[5:])
+    likes, dislikes = lexicon.verbs("like")[:5], lexicon.verbs("like")[5:]
+    liked = Clause("like", rng.choice(likes), (("S", person), ("O", rng.choice(person.likes))))
+    disliked = Clause("like", rng.choice(dislikes), (("S", person), ("O", rng.choice(person.dislikes))))
     choices = (
         Clause("live", LIVE, (("S", person), ("T", person.town))),
         Clause("work_at", WORK, (("S", person), ("P", person.workplace))),
-        Clause("like", verb_liked, (("S", person), ("O", rng.choice(person.likes)))),
-        Clause("like", verb_disliked, (("S", person), ("O", rng.choice(person.dislikes)))),
+        rng.choice((liked, disliked)),
         Clause("own", OWN, (("S", person), ("O", rng.choice(person.owns)))),
         be_a(person),
         trait(rng, person),
         Clause("aged", BE, (("S", person), ("N", person.age))),
+        habit(rng, person),
         *([regard(rng, person, others)] if others else []),
     )
-    lasting = rng.choice(lexicon.phrases("lasting")) if rng.random() < 0.7 else None
-    return replace(rng.choice(choices), time=lasting)
+    chosen = rng.choice(choices)
+    if chosen.frequency or rng.random() < 0.3:
+        return chosen
+    return replace(chosen, time=rng.choice(lexicon.phrases("lasting")))
 
 
 def be_a(person: Person) -> Clause:
@@ -85,12 +96,14 @@ def joined(scene: Scene) -> Plan:
     """Two events, or an event and its reason, in one sentence."""
     rng = scene.rng
     relation = rng.choice(
-        ("and", "and", "then", "after", "after", "before", "because", "although", "so", "when", "who")
+        ("and", "and", "then", "after", "after", "before", "because", "although", "so", "when", "who", "while")
     )
     if relation == "because":
         return _because(scene)
     if relation == "so":
         return _need(scene)
+    if relation == "while":
+        return _meanwhile(scene)
     if relation in ("although", "when", "who"):
         return _with_state(scene, relation)
     first = adorned(scene, events.happen(scene))
@@ -133,6 +146,14 @@ NOT_FOR_GIFTS = {
     "nervous",
     "tired",
 }
+
+
+def _meanwhile(scene: Scene) -> Plan:
+    """What someone did while another was at work on something."""
+    person = scene.actor()
+    first = adorned(scene, _by(scene, scene.rng.choice((events.go, events.act, events.find)), person))
+    second = _by(scene, events.make, scene.other(person))
+    return Joined("while", replace(first, companion=None), replace(second, tense="progressive"))
 
 
 def _need(scene: Scene) -> Plan:
@@ -361,7 +382,9 @@ def gist(scene: Scene, plans: list[Plan]) -> list[Plan]:
     """Who and where, and the event that mattered: a gift, a find, a purchase, else the first of the cast's."""
     first, second = scene.cast[:2]
     deeds = [
-        one for one in clauses_of(plans) if one.frame not in STATES | LASTING and isinstance(one["S"], (Person, Both))
+        one
+        for one in clauses_of(plans)
+        if one.frame not in STATES and not one.lasts and isinstance(one["S"], (Person, Both))
     ]
     decisive = [one for one in deeds if one.frame in MATTERS] or deeds
     shown = [replace(one.bare(), time=None, manner=None) for one in decisive[:1]]
