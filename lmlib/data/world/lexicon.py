@@ -1,4 +1,4 @@
-"""The words of the small world: nouns by kind, verbs by frame, adjectives, adverbs, names; from lexicon/*.txt."""
+"""The words of the small world: nouns by kind, verbs by frame, adjectives, adverbs, names; from words/*.txt."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -53,10 +53,10 @@ class Phrase:
 
 @cache
 def _entries(file: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """(section header, fields) of every entry of a lexicon file."""
+    """(section header, fields) of every entry of a file of words."""
     header = ""
     found = []
-    text = (resources.files("lmlib.data.world") / "lexicon" / file).read_text("utf-8")
+    text = (resources.files("lmlib.data.world") / "words" / file).read_text("utf-8")
     for line in text.splitlines():
         if line.startswith("["):
             header = line.strip("[]")
