@@ -98,7 +98,7 @@ def next_batch(source: Iterator[Batch], device: torch.device, step: int) -> Batc
 
 
 def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor]) -> list[float]:
-    """The share of each part in the loss: its share of the labels. A mean of means would favour those of short parts."""
+    """The share of each part in the loss: its share of the labels. A mean of means favours those of short parts."""
     if len(parts) == 1:
         return [1.0]
     counts = [float(count(part)) for part in parts]
