@@ -29,9 +29,8 @@ def main() -> None:
     ratios += llama.compare_training(given.rounds, given.device)
     for dtype in given.dtype:
         ratios += llama.compare_decoding(given.size, decoding.DTYPES[dtype], given.tokens, given.rounds, given.device)
-    print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads, {given.device}; {', '.join(map(_version, LIBRARIES))}"
-    )
+    versions = ", ".join(map(_version, LIBRARIES))
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {given.device}; {versions}")
     print("Time of the peer divided by ours: above 1, ours is the faster one.\n")
     print(table(ratios))
 
