@@ -5,7 +5,8 @@ Every module is one task. Its `load(name)` gives lists of one frozen dataclass b
 drawn with a fixed seed (splits.py), and the module says so. A file of another form is a DataError with its line.
 
 - language_modelling: Text. tiny_shakespeare, gutenberg_books, wikitext2; chinese_poetry, chinese_classics, hongloumeng
-- classification: LabelledText. sentence_polarity, opinion_lexicon, banking77, snips_nlu, sib200, xed_emotions, csl_category
+- classification: LabelledText. sentence_polarity, banking77, snips_nlu, sib200, xed_emotions, csl_category,
+  and the words of opinion_lexicon
 - tagging: TaggedSentence. wnut17, snips_nlu, uner_en, uner_zh
 - question_answering: Question. xquad, cmrc2018
 - translation: SentencePair. tatoeba_en_zh, ntrex128, sib200
