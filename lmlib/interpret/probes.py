@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+MAX_STEPS = 2000
+
 
 @dataclass(frozen=True)
 class LinearProbe:
@@ -50,7 +52,7 @@ def fit_probe(states: Tensor, labels: Tensor, n_classes: int, penalty: float = 1
     weight = torch.zeros(n_classes, x.size(1), dtype=torch.double, device=x.device, requires_grad=True)
     bias = torch.zeros(n_classes, dtype=torch.double, device=x.device, requires_grad=True)
     optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=2000, tolerance_grad=1e-6, tolerance_change=0, line_search_fn="strong_wolfe"
+        [weight, bias], max_iter=MAX_STEPS, tolerance_grad=1e-6, tolerance_change=0, line_search_fn="strong_wolfe"
     )
 
     def loss() -> Tensor:
