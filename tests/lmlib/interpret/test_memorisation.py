@@ -98,11 +98,11 @@ def test_the_sampled_exposure_agrees_with_the_exact_one(tmp_path):
 def test_secrets_that_a_model_never_saw_rank_like_chance(seed: int, tmp_path):
     _, model = tiny.pair("gpt2", seed, tmp_path)
     draw = random.Random(seed)
-    ranks = [exact_rank(model, canary(tuple(draw.choice(MAY) for _ in range(4)))) for _ in range(40)]
+    ranks = [exact_rank(model, canary(tuple(draw.choice(MAY) for _ in range(4)))) for _ in range(20)]
     exposures = [exposure(rank, 256) for rank in ranks]
-    # 40 exponential draws of mean CHANCE have a gamma distribution; ranks being whole shifts it by less than a tenth
-    low, high = stats.gamma(40, scale=CHANCE / 40).ppf([ALPHA / 2, 1 - ALPHA / 2])
-    assert low - 0.1 < sum(exposures) / 40 < high
+    # 20 exponential draws of mean CHANCE have a gamma distribution; ranks being whole shifts it by less than a tenth
+    low, high = stats.gamma(20, scale=CHANCE / 20).ppf([ALPHA / 2, 1 - ALPHA / 2])
+    assert low - 0.1 < sum(exposures) / 20 < high
 
 
 def test_a_model_trained_on_a_secret_ranks_it_first_and_writes_it(tmp_path):
