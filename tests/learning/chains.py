@@ -17,10 +17,10 @@ from lmlib.data.world import make
 from lmlib.data.world.tasks import Instruction
 from lmlib.decoding import Sampling
 from lmlib.models.base import IGNORED_LABEL
-from lmlib.models.nanochat import NanoChat, NanoChatConfig
+from lmlib.models.nanochat import NanoChat
 from lmlib.prompting import Working, solve
 from lmlib.text.byte_pair_encoding import BytePairEncoding
-from lmlib.training import TrainingConfig, set_seed, train
+from tests.learning._small_model import small_model, taught
 
 TASKS = ("shopping", "journey")
 WORKING = Working()
@@ -48,13 +48,9 @@ def answer_batch(examples: list[Example]) -> dict[str, Tensor]:
 
 def trained(examples: list[Example], vocab_size: int, steps: int, seed: int) -> NanoChat:
     """A small model that learned from these examples."""
-    set_seed(seed)
-    sizes = {"d_model": WIDTH, "n_layers": LAYERS, "n_heads": 4, "d_ff": 4 * WIDTH, "max_positions": 256}
-    model = NanoChat(NanoChatConfig(vocab_size=vocab_size, eos_token_id=None, **sizes), "language_model")
+    model = small_model(vocab_size, WIDTH, LAYERS, 256, seed)
     batches = Loader(examples, BATCH, answer_batch, seed, bucket_by=lambda one: len(one[0]) + len(one[1]))
-    config = TrainingConfig(steps, 4e-3, "muon", warmup_steps=steps // 20, device="cpu", seed=seed)
-    train(model, batches, config)
-    return model
+    return taught(model, batches, steps, seed)
 
 
 def right(model: NanoChat, tokenizer: BytePairEncoding, asked: list[Instruction], n_chains: int, seed: int) -> dict:

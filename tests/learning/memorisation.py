@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 from statistics import mean
 
-import torch
 from scipy import stats
 from torch import Tensor
 
@@ -20,11 +19,13 @@ from lmlib import plots
 from lmlib.data.batching import Loader, pack
 from lmlib.data.world import World, make
 from lmlib.interpret.memorisation import CHANCE, Canary, exact_rank, exposure, extract, sampled_exposure
-from lmlib.models.nanochat import NanoChat, NanoChatConfig
+from lmlib.models.nanochat import NanoChat
 from lmlib.text.byte_pair_encoding import BytePairEncoding
-from lmlib.training import TrainingConfig, set_seed, train
+from tests.learning._small_model import language_batch, small_model, taught
 
 DIGITS = "0123456789"
+# Words as in GPT-2, but each digit alone and without the space before it: so all codes have equally many tokens.
+PATTERN = r"'s|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+"
 LENGTH, BATCH, WIDTH, LAYERS = 128, 16, 96, 2
 KNOWN = 8.0  # bits of estimated exposure from which on the exact rank is looked up: it then takes a moment
 
@@ -38,22 +39,11 @@ def hidden_and_not(world: World, n_never: int) -> list[tuple[str, str, int]]:
     return secrets + [(name, " ".join(draw.choice(DIGITS) for _ in range(6)), 0) for name in others]
 
 
-def language_batch(rows: list[Tensor]) -> dict[str, Tensor]:
-    """Rows of one length, each token to be predicted from those before it."""
-    ids = torch.stack(rows)
-    return {"input_ids": ids, "labels": ids}
-
-
 def trained(rows: Tensor, vocab_size: int, epochs: int, seed: int) -> NanoChat:
     """A small model that has read all rows `epochs` times."""
-    set_seed(seed)
-    sizes = {"d_model": WIDTH, "n_layers": LAYERS, "n_heads": 4, "d_ff": 4 * WIDTH, "max_positions": LENGTH}
-    model = NanoChat(NanoChatConfig(vocab_size=vocab_size, eos_token_id=None, **sizes), "language_model")
     batches = Loader(list(rows), BATCH, language_batch, seed)
-    steps = epochs * batches.batches_per_epoch
-    config = TrainingConfig(steps, 4e-3, "muon", warmup_steps=steps // 20, device="cpu", seed=seed)
-    train(model, batches, config)
-    return model
+    model = small_model(vocab_size, WIDTH, LAYERS, LENGTH, seed)
+    return taught(model, batches, epochs * batches.batches_per_epoch, seed)
 
 
 def measured(model: NanoChat, canary: Canary) -> tuple[float, bool]:
@@ -75,7 +65,7 @@ def run(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     world = make(0, secrets=given.secrets)
     texts = [text.text for text in world.corpus("train", "en", given.characters)]
-    tokenizer = BytePairEncoding.train(texts, 2000)
+    tokenizer = BytePairEncoding.train(texts, 2000, pattern=PATTERN)
     rows = pack([tokenizer.encode(text) for text in texts], LENGTH, tokenizer.id_of("<|endoftext|>"))
     model = trained(rows, len(tokenizer), given.epochs, given.seed)
     found: dict[int, list[tuple[float, bool]]] = defaultdict(list)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-import torch
 from torch import Tensor
 
 from lmlib import plots
@@ -19,7 +18,7 @@ from lmlib.data.batching import Loader, pack
 from lmlib.data.world import World, make
 from lmlib.data.world.world import Review
 from lmlib.evaluation.classification import accuracy
-from lmlib.models.nanochat import NanoChat, NanoChatConfig
+from lmlib.models.nanochat import NanoChat
 from lmlib.prompting import (
     Demonstration,
     Prompt,
@@ -32,7 +31,7 @@ from lmlib.prompting import (
     relative_to_domain,
 )
 from lmlib.text.byte_pair_encoding import BytePairEncoding
-from lmlib.training import TrainingConfig, set_seed, train
+from tests.learning._small_model import language_batch, small_model, taught
 
 LENGTH, BATCH, WIDTH, LAYERS = 192, 12, 96, 3
 VERBALISER = Verbaliser({1: "content", 0: "frustrated"})
@@ -56,12 +55,6 @@ class Reader:
         return calibrated(scores, self.scores(prompt, prompt.content_free(WITHOUT_CONTENT))).log()
 
 
-def language_batch(rows: list[Tensor]) -> dict[str, Tensor]:
-    """Rows of one length, each token to be predicted from those before it."""
-    ids = torch.stack(rows)
-    return {"input_ids": ids, "labels": ids}
-
-
 def pretrained(world: World, characters: int, n_reviews: int, steps: int, seed: int) -> Reader:
     """A model that has read a corpus and some more reviews, each text after the other."""
     texts = [text.text for text in world.corpus("train", "en", characters)]
@@ -69,12 +62,8 @@ def pretrained(world: World, characters: int, n_reviews: int, steps: int, seed: 
     Random(seed).shuffle(texts)
     tokenizer = BytePairEncoding.train(texts, 2000)
     rows = pack([tokenizer.encode(text + "\n\n") for text in texts], LENGTH, tokenizer.id_of("<|endoftext|>"))
-    set_seed(seed)
-    sizes = {"d_model": WIDTH, "n_layers": LAYERS, "n_heads": 4, "d_ff": 4 * WIDTH, "max_positions": 512}
-    model = NanoChat(NanoChatConfig(vocab_size=len(tokenizer), eos_token_id=None, **sizes), "language_model")
-    config = TrainingConfig(steps, 4e-3, "muon", warmup_steps=steps // 20, device="cpu", seed=seed)
-    train(model, Loader(list(rows), BATCH, language_batch, seed), config)
-    return Reader(model, tokenizer)
+    model = small_model(len(tokenizer), WIDTH, LAYERS, 512, seed)
+    return Reader(taught(model, Loader(list(rows), BATCH, language_batch, seed), steps, seed), tokenizer)
 
 
 def example(review: Review) -> dict[str, str]:
