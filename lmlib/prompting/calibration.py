@@ -11,7 +11,7 @@ def calibrated(scores: Tensor, content_free: Tensor) -> Tensor:
     """Probabilities (N, K) that are even for an input without content, from ln P: scores (N, K), content_free (M, K).
 
     q ∝ p / p_cf, where p is normalised over the labels and p_cf is its mean over the M inputs. Source: Zhao et al.
-    2021, section 5: softmax-free form of W = diag(p_cf)⁻¹, b = 0.
+    2021, section 5, W = diag(p_cf)⁻¹ and b = 0, divided by the sum in place of a softmax: the best label is the same.
     """
     _check(scores, content_free)
     return (scores.log_softmax(-1) - content_free.softmax(-1).mean(0).log()).softmax(-1)
