@@ -187,6 +187,53 @@ def interval_bars(
     ax.grid(visible=False, axis="y")
 
 
+def order_spread(ax: Axes, accuracy: Mapping[str, ArrayLike], majority: float) -> None:
+    """A point for the accuracy of each order of the demonstrations, a column a prompt; a bar marks the median."""
+    for i, (name, values) in enumerate(accuracy.items()):
+        points = np.sort(np.asarray(values, dtype=float))
+        if points.size == 0:
+            raise ValueError(f"{name!r} has no accuracies; give one for each order")
+        aside = np.linspace(-0.2, 0.2, len(points)) if len(points) > 1 else np.zeros(1)  # so that equal ones are seen
+        ax.plot(i + aside, points, color=COLOURS[i % 6], linestyle="", marker=MARKERS[i % 6], alpha=0.7)
+        ax.plot([i - 0.3, i + 0.3], [np.median(points)] * 2, color="black", linewidth=2)
+    ax.set_xticks(range(len(accuracy)), list(accuracy))
+    ax.set_xlim(-0.6, len(accuracy) - 0.4)
+    ax.set_xlabel("point: an order of the demonstrations; bar: the median")
+    ax.set_ylabel("accuracy (0 to 1)")
+    level(ax, majority, "most frequent label")
+
+
+def before_and_after(
+    ax: Axes, pairs: Mapping[str, tuple[float, float]], *, moments: tuple[str, str], y_label: str, majority: float
+) -> None:
+    """A line for each name from its value before to that after, such as accuracy without and with calibration."""
+    for i, (name, values) in enumerate(pairs.items()):
+        (line,) = ax.plot([0, 1], values, label=name, color=COLOURS[i % 6], linestyle=DASHES[i % 6])
+        line.set_marker(MARKERS[i % 6])
+    ax.set_xticks([0, 1], moments)
+    ax.set_xlim(-0.3, 1.3)
+    ax.set_ylabel(y_label)
+    ax.legend()
+    level(ax, majority, "most frequent label")
+
+
+def exposure_curve(ax: Axes, exposures: Mapping[int, Sequence[float]], n_candidates: int) -> None:
+    """Exposure in bits by how often a secret stood in the training text: a point a secret, a line through the means.
+
+    Two levels: what chance gives, and what only the first of all candidates reaches.
+    """
+    times = sorted(exposures)
+    for i, repeats in enumerate(times):
+        points = np.asarray(exposures[repeats], dtype=float)
+        ax.plot(np.full(len(points), i), points, color=COLOURS[4], linestyle="", marker="o", alpha=0.6)
+    ax.plot(range(len(times)), [np.mean(exposures[repeats]) for repeats in times], color=COLOURS[0], marker="s")
+    ax.set_xticks(range(len(times)), [str(repeats) for repeats in times])
+    ax.set_xlabel("times in the training text")
+    ax.set_ylabel("exposure (bits)")
+    level(ax, 1 / np.log(2), "mean by chance")
+    level(ax, np.log2(n_candidates), "first of all candidates")
+
+
 def show(fig: Figure, alt: str) -> None:
     """Display a figure as PNG with its text alternative. Raises ValueError when it has none or is over 60 kB."""
     from IPython.display import display

@@ -202,3 +202,39 @@ def test_a_figure_in_latin_letters_has_no_note(no_chinese_font):
     fig, _ = two_lines()
     plots.as_png(fig)
     assert fig.get_supxlabel() == ""
+
+
+def test_every_order_is_a_point_and_the_median_a_bar():
+    _, (ax,) = plots.figure("Orders")
+    plots.order_spread(ax, {"as it is": [0.9, 0.5, 0.6], "calibrated": [0.8, 0.8, 0.8]}, majority=0.5)
+    first, bar, second, _, _ = ax.lines
+    assert sorted(first.get_ydata()) == [0.5, 0.6, 0.9]
+    assert list(bar.get_ydata()) == [0.6, 0.6]
+    assert len(set(second.get_xdata())) == 3  # equal ones stand side by side
+    assert first.get_marker() != second.get_marker()
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["as it is", "calibrated"]
+
+
+def test_a_prompt_without_accuracies_is_refused():
+    _, (ax,) = plots.figure("Orders")
+    with pytest.raises(ValueError, match="'none' has no accuracies"):
+        plots.order_spread(ax, {"none": []}, majority=0.5)
+
+
+def test_each_pair_is_a_line_from_before_to_after():
+    _, (ax,) = plots.figure("Calibration")
+    pairs = {"zero-shot": (0.6, 0.8), "four": (0.7, 0.75)}
+    plots.before_and_after(ax, pairs, moments=("ln P", "calibrated"), y_label="accuracy", majority=0.5)
+    assert [tuple(line.get_ydata()) for line in ax.lines[:2]] == [(0.6, 0.8), (0.7, 0.75)]
+    assert len({(line.get_linestyle(), line.get_marker()) for line in ax.lines[:2]}) == 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(pairs)
+
+
+def test_exposure_rises_along_the_means_between_chance_and_the_first_rank():
+    _, (ax,) = plots.figure("Exposure")
+    plots.exposure_curve(ax, {4: [9.0, 11.0], 0: [1.0, 2.0, 0.0]}, n_candidates=1024)
+    means = next(line for line in ax.lines if line.get_marker() == "s")
+    assert list(means.get_ydata()) == [1.0, 10.0]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "4"]
+    levels = [line.get_ydata()[0] for line in ax.lines[-2:]]
+    assert levels == pytest.approx([1.4427, 10], abs=1e-4)
