@@ -238,7 +238,11 @@ def divide_blocks(model: nn.Module, shards: DeviceMesh) -> None:
 
 def _check_divisible(block: Block, n_shards: int) -> None:
     heads, d_ff = block.attention, block.feed_forward.outer.in_features
-    for what, size in (("query heads", heads.n_heads), ("key-value heads", heads.n_kv_heads), ("features (d_ff)", d_ff)):
+    for what, size in (
+        ("query heads", heads.n_heads),
+        ("key-value heads", heads.n_kv_heads),
+        ("features (d_ff)", d_ff),
+    ):
         if size % n_shards:
             raise ValueError(f"{size} {what} cannot be divided evenly among {n_shards} processes; take a divisor")
 
