@@ -15,17 +15,19 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
+from lmlib.training import whole_state
+from lmlib.training.config import TrainingConfig
+from lmlib.training.one_process import Batch, Loss, OneProcess
 from lmlib.training.tensor_parallel import cuts_of, divide_blocks
 from lmlib.transformer import Block
 
 MODES = ("ddp", "fsdp", "tensor", "fsdp+tensor")
-Batch = dict[str, Tensor]
-Loss = Callable[[Any, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Parallelism:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"parallel mode must be one of {', '.join(MODES)}; got {self.mode!r}")
+        if not self.timeout_seconds > 0:
+            raise ValueError(f"timeout_seconds must be above 0; got {self.timeout_seconds}")
         for name in ("data", "tensor"):
             size = getattr(self, name)
             if size is not None and size < 1:
@@ -65,42 +69,48 @@ class Parallelism:
         return data, tensor
 
 
-def start(plan: Parallelism) -> "Processes":
-    """Join the processes that torchrun started: NCCL and one GPU each where there are GPUs, else gloo on the CPU."""
-    if "WORLD_SIZE" not in os.environ:
-        raise RuntimeError(
-            "several processes are started by torchrun: torchrun --nproc-per-node 2 -m lmlib.training ..."
-        )
+def start(plan: Parallelism, device: torch.device) -> "Processes":
+    """Join the processes that torchrun started. On GPUs each takes one, and they talk through NCCL; else gloo.
+
+    Raises ValueError when the number of processes is not the plan's.
+    """
     plan.table(int(os.environ["WORLD_SIZE"]))  # a wrong number is told before the processes wait for each other
-    backend = "gloo"
-    if torch.cuda.is_available():
-        backend = "nccl"
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(seconds=plan.timeout_seconds))
-    return Processes(plan)
+    return Processes(plan, device)
 
 
-class Processes:
-    """The processes of this run, seen from one of them; `start` makes it, or whoever initialised torch.distributed."""
+class Processes(OneProcess):
+    """The processes of this run, seen from one of them; `torch.distributed` must be initialised, as `start` does."""
 
-    def __init__(self, plan: Parallelism):
+    def __init__(self, plan: Parallelism, device: torch.device):
+        super().__init__(device)
         self.mode = plan.mode
-        on_gpu = dist.get_backend() == "nccl"
-        self.device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
-        table = plan.table(dist.get_world_size())
-        self.mesh = init_device_mesh(self.device.type, table, mesh_dim_names=("data", "tensor"))
-        self.rows, self.shards = self.mesh["data"], self.mesh["tensor"]
+        table = torch.arange(dist.get_world_size()).view(plan.table(dist.get_world_size()))  # (data, tensor) of ranks
+        wait = timedelta(seconds=plan.timeout_seconds)
+        columns, _ = dist.new_subgroups_by_enumeration(table.T.tolist(), timeout=wait)
+        rows, _ = dist.new_subgroups_by_enumeration(table.tolist(), timeout=wait)
+        mesh = DeviceMesh.from_group([columns, rows], device.type, table, mesh_dim_names=("data", "tensor"))
+        self.readers, self.shards = mesh["data"], mesh["tensor"]
+        self.row, self.n_rows = self.readers.get_local_rank(), self.readers.size()
+        self.is_first = dist.get_rank() == 0
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the one process that logs, shows progress and writes checkpoints."""
-        return dist.get_rank() == 0
+    def check(self, config: TrainingConfig) -> None:
+        if self.mode == "ddp":
+            return
+        if config.optimizer == "muon":
+            raise ValueError(f'Muon needs whole matrices, which no process holds in mode {self.mode!r}; use "adamw"')
+        if config.compile:
+            raise ValueError(f"compile=True is for one process and for mode 'ddp'; the mode is {self.mode!r}")
 
     def divide(self, model: nn.Module) -> nn.Module:
         """Turn the model, in place, into what this process holds of it; all start from the first one's weights.
 
-        Make the optimizer afterwards, of the parameters that it has then. Under "fsdp" a loss must call the model
-        itself, not a part of it, for that call is what collects the weights.
+        Make the optimizers afterwards. Under "fsdp" a loss must call the model itself, not a part of it, for that call
+        is what collects the weights.
         """
         model.to(self.device)
         for tensor in model.state_dict().values():
@@ -109,39 +119,57 @@ class Processes:
             divide_blocks(model, self.shards)
         if "fsdp" in self.mode:
             for block in [module for module in model.modules() if isinstance(module, Block)]:
-                fully_shard(block, mesh=self.rows)
-            fully_shard(model, mesh=self.rows, reshard_after_forward=True)
+                fully_shard(block, mesh=self.readers)
+            fully_shard(model, mesh=self.readers, reshard_after_forward=True)
         return model
 
-    def with_gradients_added(self, model: nn.Module, loss: Loss) -> Callable[[Batch], Tensor]:
-        """The function batch → loss whose backward leaves in every process the mean of the processes' gradients."""
+    def share(self, batches: Any) -> "SharedBatches":
+        return SharedBatches(batches, self.row, self.n_rows)
+
+    def objective(self, model: Any, loss: Loss) -> Callable[[Batch], Tensor]:
         objective = Objective(model, loss)
         if self.mode != "ddp":
-            return objective  # "fsdp" and "tensor" see to it in the model itself
-        return DistributedDataParallel(objective, process_group=self.rows.get_group(), find_unused_parameters=True)
+            return objective  # "fsdp" and "tensor" have put into the model what adds the gradients
+        group = self.readers.get_group()
+        return DistributedDataParallel(objective, process_group=group, find_unused_parameters=True)
 
-    def share(self, batches: Any) -> "SharedBatches":
-        """This process's rows of every batch."""
-        return SharedBatches(batches, self.rows.get_local_rank(), self.rows.size())
-
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of a scalar over the processes that read different rows; no gradient."""
-        total = value.detach().clone().to(self.device)
-        dist.all_reduce(total, group=self.rows.get_group())
-        return total / self.rows.size()
+    def mean(self, value: float) -> float:
+        total = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total, group=self.readers.get_group())
+        return float(total) / self.n_rows
 
     def gradient_norm(self, model: nn.Module) -> Tensor:
-        """The length of the whole gradient, as one process would compute it: every element counts once."""
+        """The norm of the whole gradient: every element of it counts once."""
         cuts = cuts_of(model)
-        squares = torch.zeros(2, device=self.device)  # of what all hold alike, and of what is cut among the shards
+        squares = torch.zeros(2, device=self.device)  # of what all shards hold alike, and of what is cut among them
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
                 own = parameter.grad.to_local() if isinstance(parameter.grad, DTensor) else parameter.grad
                 squares[int(name in cuts)] += own.float().square().sum()
         if "fsdp" in self.mode:
-            dist.all_reduce(squares, group=self.rows.get_group())
+            dist.all_reduce(squares, group=self.readers.get_group())
         dist.all_reduce(squares[1:], group=self.shards.get_group())
         return squares.sum().sqrt()
+
+    def model_state(self, model: nn.Module) -> dict[str, Tensor]:
+        return whole_state.model_state(model, self.shards)
+
+    def load_model_state(self, model: nn.Module, state: dict[str, Tensor]) -> None:
+        whole_state.load_model_state(model, state, self.shards)
+
+    def optimizer_state(self, optimizer: Optimizer, model: nn.Module) -> dict[str, Any]:
+        return whole_state.optimizer_state(optimizer, model, self.shards)
+
+    def load_optimizer_state(self, optimizer: Optimizer, state: dict[str, Any], model: nn.Module) -> None:
+        whole_state.load_optimizer_state(optimizer, state, model, self.shards)
+
+    def of_all(self, own: Any) -> list[Any]:
+        all_of_them: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(all_of_them, own)
+        return all_of_them
+
+    def wait(self) -> None:
+        dist.barrier()
 
 
 class Objective(nn.Module):

@@ -35,7 +35,7 @@ def take_apart(whole: Tensor, like: Tensor, cut: Cut | None, shards: DeviceMesh)
     return whole
 
 
-def whole_model_state(model: nn.Module, shards: DeviceMesh) -> dict[str, Tensor]:
+def model_state(model: nn.Module, shards: DeviceMesh) -> dict[str, Tensor]:
     """The state dict that the model would have in one process; all must call."""
     cuts = cuts_of(model)
     return {name: put_together(own, cuts.get(name), shards) for name, own in model.state_dict().items()}
@@ -51,7 +51,7 @@ def load_model_state(model: nn.Module, state: dict[str, Tensor], shards: DeviceM
         tensor.copy_(take_apart(state[name], tensor, cuts.get(name), shards))
 
 
-def whole_optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module, shards: DeviceMesh) -> dict[str, Any]:
+def optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module, shards: DeviceMesh) -> dict[str, Any]:
     """The state dict that the optimizer would have in one process; all must call."""
     state = optimizer.state_dict()
     parameters = _numbered(optimizer, model)

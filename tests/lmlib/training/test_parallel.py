@@ -10,13 +10,7 @@ from torch import Tensor, nn
 from lmlib.models.base import IGNORED_LABEL
 from lmlib.training.parallel import Parallelism, Processes
 from lmlib.training.tensor_parallel import cuts_of
-from lmlib.training.whole_state import (
-    load_model_state,
-    load_optimizer_state,
-    put_together,
-    whole_model_state,
-    whole_optimizer_state,
-)
+from lmlib.training.whole_state import put_together
 from tests.lmlib.training.processes import run_in_processes
 from tests.lmlib.training.small_models import batch_for, make
 
@@ -63,29 +57,28 @@ def train_alone(family: str) -> dict[str, Any]:
 
 def train_together(family: str, mode: str, tensor: int | None) -> dict[str, Any]:
     """The same in this one of several processes; its tensors are put together at the end."""
-    processes = Processes(Parallelism(mode, tensor=tensor))
+    processes = Processes(Parallelism(mode, tensor=tensor), torch.device("cpu"))
     model = processes.divide(make(family))
     optimizer = make_optimizer(model)
-    objective = processes.with_gradients_added(model, loss_of)
+    objective = processes.objective(model, loss_of)
     batches = iter(processes.share([batch_for(family, step) for step in range(N_STEPS)]))
     losses, norms, gradients = [], [], {}
     for step, batch in enumerate(batches):
         optimizer.zero_grad()
-        count = n_labels(family, batch)
-        loss = objective(batch) * count / processes.mean(count)
+        count = float(n_labels(family, batch))
+        loss = objective(batch) * (count / processes.mean(count))
         loss.backward()
-        losses.append(processes.mean(loss))
+        losses.append(torch.tensor(processes.mean(float(loss))))
         if step == 0:
             cuts = cuts_of(model)
             gradients = {
                 name: put_together(parameter.grad, cuts.get(name), processes.shards).clone()
                 for name, parameter in model.named_parameters()
             }
-        norms.append(processes.gradient_norm(model))
-        nn.utils.clip_grads_with_norm_(model.parameters(), 0.5, norms[-1])
+        norms.append(torch.tensor(processes.clip_gradients(model, 0.5)))
         optimizer.step()
-    weights = whole_model_state(model, processes.shards)
-    states = whole_optimizer_state(optimizer, model, processes.shards)
+    weights = processes.model_state(model)
+    states = processes.optimizer_state(optimizer, model)
     return {
         "loss": torch.stack(losses),
         "norm": torch.stack(norms),
@@ -104,11 +97,11 @@ def resumed(family: str, processes: Processes, weights: dict[str, Tensor], state
     """What a new divided model and optimizer hold after the whole states were loaded into them."""
     model = processes.divide(make(family))
     optimizer = make_optimizer(model)
-    load_model_state(model, weights, processes.shards)
-    load_optimizer_state(optimizer, states, model, processes.shards)
+    processes.load_model_state(model, weights)
+    processes.load_optimizer_state(optimizer, states, model)
     return {
-        "weights": whole_model_state(model, processes.shards),
-        "optimizer": whole_optimizer_state(optimizer, model, processes.shards),
+        "weights": processes.model_state(model),
+        "optimizer": processes.optimizer_state(optimizer, model),
     }
 
 
