@@ -18,7 +18,7 @@ def run_in_processes(
 
     The processes are forked from a server that has imported torch, so that each starts in a moment.
     """
-    multiprocessing.set_forkserver_preload(["torch", "torch.distributed.fsdp", "lmlib.models.llama"])
+    multiprocessing.set_forkserver_preload(["torch._dynamo", "lmlib.training.parallel", "lmlib.models.llama"])
     context = mp.start_processes(
         _child,
         (n_processes, str(folder), function, args),

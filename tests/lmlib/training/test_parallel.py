@@ -1,6 +1,7 @@
 """Several processes together are one: the same loss, gradients, norm, weights after steps, and state dicts."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -111,20 +112,31 @@ def cases_of(modes: list[tuple[str, int | None, list[str]]]) -> dict[tuple[str, 
     }
 
 
-TWO = [("ddp", None, ["gpt2", "bert"]), ("fsdp", None, ["gpt2", "llama", "albert"]), ("tensor", None, list(FAMILIES))]
-FOUR = [("fsdp+tensor", 2, ["gpt2", "qwen3", "t5"])]
-CASES = [(mode, family) for mode, _, families in TWO + FOUR for family in families]
+RUNS = {  # name → number of processes, and the modes, with the number of shards and the families
+    "two": (2, [("ddp", None, ["gpt2", "bert"]), ("fsdp", None, ["gpt2", "albert"]), ("tensor", None, [*FAMILIES])]),
+    "four": (4, [("fsdp+tensor", 2, ["qwen3"])]),
+    "long": (4, [("fsdp+tensor", 2, ["gpt2", "bert", "t5"]), ("ddp", None, ["llama"]), ("tensor", None, ["gpt2"])]),
+}
+CASES = [
+    pytest.param(run, mode, family, marks=[pytest.mark.long] if run == "long" else [], id=f"{run}-{mode}-{family}")
+    for run, (_, modes) in RUNS.items()
+    for mode, _, families in modes
+    for family in families
+]
 alone = functools.cache(train_alone)
+every_case = pytest.mark.parametrize(("run", "mode", "family"), CASES)
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], list[Any]]:
-    """(family, mode) → what each process of that run returned."""
-    results: dict[tuple[str, str], list[Any]] = {}
-    for n, modes in ((2, TWO), (4, FOUR)):
-        by_rank = run_in_processes(cases_of, n, tmp_path_factory.mktemp(f"processes{n}"), modes)
-        results |= {case: [one[case] for one in by_rank] for case in by_rank[0]}
-    return results
+def together(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], list[Any]]:
+    """(run, mode, family) → what each process returned; a run is done once."""
+
+    @functools.cache
+    def of_run(run: str) -> list[Any]:
+        n, modes = RUNS[run]
+        return run_in_processes(cases_of, n, tmp_path_factory.mktemp(run), modes)
+
+    return lambda run, mode, family: [one[family, mode] for one in of_run(run)]
 
 
 def assert_same(own: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
@@ -133,25 +145,25 @@ def assert_same(own: dict[str, Tensor], expected: dict[str, Tensor], tolerance: 
         torch.testing.assert_close(own[name], tensor, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.parametrize(("mode", "family"), CASES)
-def test_loss_and_every_gradient_are_those_of_one_process(mode: str, family: str, together: Any) -> None:
-    for own in together[family, mode]:
+@every_case
+def test_loss_and_every_gradient_are_those_of_one_process(run: str, mode: str, family: str, together: Any) -> None:
+    for own in together(run, mode, family):
         torch.testing.assert_close(own["loss"], alone(family)["loss"], rtol=2e-6, atol=2e-6)
         assert_same(own["gradients"], alone(family)["gradients"], 2e-6)
 
 
-@pytest.mark.parametrize(("mode", "family"), CASES)
-def test_the_norm_that_clips_counts_every_element_once(mode: str, family: str, together: Any) -> None:
-    for own in together[family, mode]:
+@every_case
+def test_the_norm_that_clips_counts_every_element_once(run: str, mode: str, family: str, together: Any) -> None:
+    for own in together(run, mode, family):
         torch.testing.assert_close(own["norm"], alone(family)["norm"], rtol=2e-6, atol=0)
     assert alone(family)["norm"].min() > 0.5, "nothing was clipped: the test would see no wrong norm"
 
 
-@pytest.mark.parametrize(("mode", "family"), CASES)
+@every_case
 def test_weights_and_optimizer_after_three_steps_are_those_of_one_process(
-    mode: str, family: str, together: Any
+    run: str, mode: str, family: str, together: Any
 ) -> None:
-    for own in together[family, mode]:
+    for own in together(run, mode, family):
         assert_same(own["weights"], alone(family)["weights"], 5e-6)
         expected = alone(family)["optimizer"]
         assert own["optimizer"]["param_groups"] == expected["param_groups"]
@@ -159,25 +171,29 @@ def test_weights_and_optimizer_after_three_steps_are_those_of_one_process(
             assert_same(own["optimizer"]["state"][number], state, 5e-6)
 
 
-@pytest.mark.parametrize(("mode", "family"), CASES)
-def test_whole_states_load_into_divided_models_and_come_back_unchanged(mode: str, family: str, together: Any) -> None:
-    for own in together[family, mode]:
+@every_case
+def test_whole_states_load_into_divided_models_and_come_back_unchanged(
+    run: str, mode: str, family: str, together: Any
+) -> None:
+    for own in together(run, mode, family):
         assert_same(own["resumed"]["weights"], own["weights"], 0)
         for number, state in own["optimizer"]["state"].items():
             assert_same(own["resumed"]["optimizer"]["state"][number], state, 0)
 
 
-@pytest.mark.parametrize(("mode", "family"), [case for case in CASES if case[0] != "ddp"])
-def test_each_process_holds_a_share_of_the_weights(mode: str, family: str, together: Any) -> None:
+@every_case
+def test_each_process_holds_its_share_of_the_weights(run: str, mode: str, family: str, together: Any) -> None:
     whole = sum(parameter.numel() for parameter in make(family).parameters())
     cut = sum(parameter.numel() for name, parameter in make(family).named_parameters() if is_matrix_of_block(name))
-    held = [own["elements"] for own in together[family, mode]]
+    held = [own["elements"] for own in together(run, mode, family)]
     match mode:
+        case "ddp":
+            assert held == [whole] * len(held)
         case "fsdp":
             assert sum(held) == whole
         case "tensor":
-            assert held == [whole - cut + cut // 2] * 2
-        case _:
+            assert held == [whole - cut + cut // len(held)] * len(held)
+        case "fsdp+tensor":
             assert sum(held) == 2 * (whole - cut) + cut
 
 
