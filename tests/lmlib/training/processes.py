@@ -42,5 +42,4 @@ def _child(rank: int, n_processes: int, folder: str, function: Callable[..., Any
     store = dist.FileStore(f"{folder}/store", n_processes)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=n_processes)
     torch.save(function(*args), f"{folder}/result{rank}")
-    dist.barrier()
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Tiny models without dropout, one of each kind of block, and a batch for each whose rows are padded unequally."""
+"""Tiny models, one of each kind of block, and a batch for each whose rows are padded unequally."""
 
 import torch
 from torch import Tensor
@@ -14,15 +14,15 @@ from lmlib.models.t5 import T5, T5Config
 VOCABULARY, ROWS, LENGTH = 24, 4, 7
 
 
-def make(family: str) -> PretrainedModel:
+def make(family: str, dropout: float = 0.0) -> PretrainedModel:
     """A model of this family; the same weights at every call."""
     torch.manual_seed(7)
     sizes = {"vocab_size": VOCABULARY, "d_model": 16, "n_layers": 2, "n_heads": 4}
-    dropless = {"dropout": 0.0, "attention_dropout": 0.0}
+    drops = {"dropout": dropout, "attention_dropout": dropout}
     model: PretrainedModel
     match family:
         case "gpt2":
-            config = Gpt2Config(**sizes, **dropless, residual_dropout=0.0, max_positions=16)
+            config = Gpt2Config(**sizes, **drops, residual_dropout=dropout, max_positions=16)
             model = Gpt2(config, "language_model")
         case "llama":
             model = Llama(LlamaConfig(**sizes, n_kv_heads=2, d_ff=24, max_positions=16), "language_model")
@@ -30,12 +30,12 @@ def make(family: str) -> PretrainedModel:
             config = Qwen3Config(**sizes, n_kv_heads=2, d_head=6, d_ff=24, max_positions=16)
             model = Qwen3(config, "language_model")
         case "bert":
-            model = Bert(BertConfig(**sizes, **dropless, d_ff=24, max_positions=16), "masked_lm")
+            model = Bert(BertConfig(**sizes, **drops, d_ff=24, max_positions=16), "masked_lm")
         case "albert":
-            config = AlbertConfig(**sizes, **dropless, d_ff=24, max_positions=16, d_embedding=8, head_dropout=0.0)
+            config = AlbertConfig(**sizes, **drops, d_ff=24, max_positions=16, d_embedding=8, head_dropout=dropout)
             model = Albert(config, "masked_lm")
         case "t5":
-            model = T5(T5Config(**sizes, d_head=4, d_ff=24, dropout=0.0), "language_model")
+            model = T5(T5Config(**sizes, d_head=4, d_ff=24, dropout=dropout), "language_model")
     with torch.no_grad():
         for parameter in model.parameters():  # large enough that every gradient is far from round-off
             parameter.add_(torch.randn_like(parameter) * 0.2)
