@@ -101,7 +101,7 @@ def next_batch(source: Iterator[Batch], device: torch.device, step: int) -> Batc
 
 
 def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor], processes: OneProcess) -> list[float]:
-    """The share of each part in the loss: its share of the labels. A mean of means would favour those of short parts.
+    """The share of each part in the loss: its share of the labels. A mean of means favours those of short parts.
 
     With several processes that read different rows, whose losses are averaged, the weights of all have the mean 1.
     """
