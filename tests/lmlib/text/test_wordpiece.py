@@ -1,7 +1,6 @@
 """WordPiece cuts text as the tokenizer that trained with the model does, whatever the text."""
 
 import json
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from lmlib import hub
 from lmlib.text.wordpiece import WordPiece
+from tests.lmlib.text.texts import CHINESE, CONTROL, EMOJI, ENGLISH, MALFORMED, some_text
 
 FOLDER = hub.find_model("all-MiniLM-L6-v2")
 OURS = WordPiece.from_folder(FOLDER)
@@ -18,27 +18,8 @@ PEER = tokenizers.Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
 PEER.no_padding()
 PEER.no_truncation()
 
-ENGLISH = "The quick brown fox can't outrun e-mail@example.com; naïve cafés cost $3.50 (or 20% more)."
-CHINESE = "注意力机制(attention)让模型看见每一个词。𠀀𪜀豈㐀!?《三体》"
-EMOJI = "👩‍👩‍👧‍👦 🇨🇳 ☕️ 👍🏽 ¯\\_(ツ)_/¯ ❤"
-CONTROL = "a\x00b\x01c\td\u200be\u00adf\ufeffg\u2028h\u0085i\x7fj\u00a0k\u3000l\ue000m"
-MALFORMED = "\ufffd \U000e0001 \u0301 e\u0301 \u1e9b\u0323 İstanbul ǅ ﬃ ſ ß \ud7a3 \u1112\u1161\u11ab"
 SPECIAL = "[CLS] a [MASK] b[SEP]c [PAD] [UNK] [mask] [[MASK]] ##ing #[SEP]#"
 
-
-def is_settled(char: str) -> bool:
-    """Of the same category in an old and in this Python's Unicode: the peer's tables are older than ours."""
-    return unicodedata.ucd_3_2_0.category(char) == unicodedata.category(char) != "Cn"
-
-
-some_text = st.text(
-    st.one_of(
-        st.characters(exclude_categories=["Cs"]).filter(is_settled),
-        st.sampled_from(ENGLISH + CHINESE + EMOJI + CONTROL + MALFORMED),
-        st.characters(codec="ascii"),
-    ),
-    max_size=60,
-)
 some_pieces = st.lists(
     st.one_of(st.sampled_from(sorted(OURS.vocabulary)), st.sampled_from(SPECIAL.split()), some_text), max_size=8
 )
