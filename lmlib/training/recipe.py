@@ -22,10 +22,10 @@ from lmlib.data import world
 from lmlib.data.batching import Loader, Windows
 from lmlib.models import FAMILIES, family_of
 from lmlib.models.causal import CausalModel
+from lmlib.text.bytes import Bytes
 from lmlib.training.config import TrainingConfig
 from lmlib.training.parallel import Parallelism
 
-N_BYTES = 256
 SMALL_WORLD = "world"
 HELD_OUT = 0.1  # of the text, at its end
 EVALUATED_WINDOWS = 256  # of the held-out text, at most
@@ -85,12 +85,12 @@ class Recipe:
         if family not in causal_families():
             raise ValueError(f"there is no decoder-only family {family!r}; there are: {', '.join(causal_families())}")
         kind = cast("type[CausalModel]", family_of(family))
-        given = {"vocab_size": N_BYTES} | {key: value for key, value in self.model.items() if key != "family"}
+        given = {"vocab_size": len(Bytes())} | {key: value for key, value in self.model.items() if key != "family"}
         return kind(filled(kind.config_class, given, "model"), "language_model")
 
     def make_batches(self) -> tuple[Loader, list[dict[str, Tensor]]]:
         """The loader of the training text, and batches of the text that is held out."""
-        ids = torch.tensor(list(self.data.text().encode()))
+        ids = torch.tensor(Bytes().encode(self.data.text()))
         n_held_out = int(len(ids) * HELD_OUT)
         windows = Windows(ids[:-n_held_out], self.data.length)
         rows = ids[-n_held_out:].unfold(0, self.data.length, self.data.length)[:EVALUATED_WINDOWS]

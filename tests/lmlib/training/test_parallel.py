@@ -69,7 +69,7 @@ def train_together(family: str, mode: str, tensor: int | None) -> dict[str, Any]
         count = float(n_labels(family, batch))
         loss = objective(batch) * (count / processes.mean(count))
         loss.backward()
-        losses.append(torch.tensor(processes.mean(float(loss))))
+        losses.append(torch.tensor(processes.mean(float(loss.detach()))))
         if step == 0:
             cuts = cuts_of(model)
             gradients = {
