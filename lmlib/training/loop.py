@@ -15,6 +15,7 @@ from lmlib.training.one_process import Batch, Loss, OneProcess
 from lmlib.training.optimizers import make_optimizers, set_rate
 from lmlib.training.progress import progress_bar
 from lmlib.training.random_state import load_random_state, random_state, set_seed
+from lmlib.training.run import Run
 from lmlib.training.schedules import rate_at
 
 Count = Callable[[Any, Batch], int | Tensor]
@@ -58,16 +59,19 @@ def train(
     batches: without end, each a dict of tensors. loss(model, batch) is a mean over count(model, batch) labels, which is
     asked for where several batches, or processes, make a step. evaluate(model) gives named numbers, and cannot change
     the run. processes: those that run it together (`parallel.start`), if this one is not alone.
-    Raises TrainingError when the loss is not finite.
+    With config.folder the run is kept there, and the same call goes on from its newest checkpoint, bit for bit.
+    Raises TrainingError when the loss is not finite, CheckpointFileError when the run cannot be kept.
     """
     processes = processes or OneProcess(config.torch_device())
     processes.check(config)
     processes.divide(model).train()
     set_seed(config.seed + processes.row)  # each draws dropout of its own for the rows that it reads
     optimizers = make_optimizers(model, config)
-    log = Log()
+    run = Run(model, optimizers, batches, config, processes)
     objective = processes.objective(torch.compile(model) if config.compile else model, loss)
     source = iter(processes.share(batches))
+    run.restore()
+    log = run.log
     with progress_bar(log.n_steps, config.steps, processes.is_first) as bar:
         for step in range(log.n_steps, config.steps):
             share = rate_at(step, config.schedule, config.steps, config.warmup_steps, config.final_rate)
@@ -85,6 +89,8 @@ def train(
             bar.update()
             if evaluate and is_due(step + 1, config.evaluate_every, config.steps):
                 log.evaluations.append((step + 1, evaluated(model, evaluate)))
+            if is_due(step + 1, config.checkpoint_every, config.steps):
+                run.save()
     model.eval()
     return log
 

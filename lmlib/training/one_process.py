@@ -68,8 +68,8 @@ class OneProcess:
         """Take over the state of a whole optimizer."""
         optimizer.load_state_dict(state)
 
-    def of_all(self, own: Any) -> list[Any]:
-        """What each process holds of something that is its own, such as where its generators stand."""
+    def of_rows(self, own: Any) -> list[Any]:
+        """What the processes hold that read the different rows, of something that each has for itself."""
         return [own]
 
     def wait(self) -> None:

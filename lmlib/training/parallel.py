@@ -163,10 +163,10 @@ class Processes(OneProcess):
     def load_optimizer_state(self, optimizer: Optimizer, state: dict[str, Any], model: nn.Module) -> None:
         whole_state.load_optimizer_state(optimizer, state, model, self.shards)
 
-    def of_all(self, own: Any) -> list[Any]:
-        all_of_them: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(all_of_them, own)
-        return all_of_them
+    def of_rows(self, own: Any) -> list[Any]:
+        of_all: list[Any] = [None] * self.n_rows
+        dist.all_gather_object(of_all, own, group=self.readers.get_group())
+        return of_all
 
     def wait(self) -> None:
         dist.barrier()
