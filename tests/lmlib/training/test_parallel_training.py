@@ -1,6 +1,8 @@
 """The loop in several processes: the same run as in one, dropout in step, and clear ends where it cannot go on."""
 
+import copy
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ from tests.lmlib.training.small_models import ROWS, batch_for, make
 
 CONFIG = TrainingConfig(steps=3, learning_rate=1e-2, accumulation=2, clip=0.5, warmup_steps=1, device="cpu")
 CPU = torch.device("cpu")
+MODES = ("ddp", "fsdp", "tensor")
 
 
-def texts() -> Loader:
+def texts(kind: type[Loader] = Loader) -> Loader:
     """Batches of ROWS texts of unequal length, in an order of their own each epoch."""
     batches = [batch_for("llama", seed) for seed in range(3)]
     rows = [{name: tensor[i] for name, tensor in batch.items()} for batch in batches for i in range(ROWS)]
-    return Loader(rows, ROWS, lambda part: {name: torch.stack([row[name] for row in part]) for name in part[0]}, seed=5)
+    return kind(rows, ROWS, lambda part: {name: torch.stack([row[name] for row in part]) for name in part[0]}, seed=5)
 
 
 def one_loss(model: Any) -> dict[str, float]:
@@ -34,18 +37,58 @@ def one_loss(model: Any) -> dict[str, float]:
 def run(processes: Processes | None, **changes: Any) -> dict[str, Any]:
     """Train a small Llama; its log and the whole weights."""
     model = make("llama")
-    config = TrainingConfig(**{**CONFIG.__dict__, **changes})
-    log = train(model, texts(), config, evaluate=one_loss, processes=processes)
-    weights = model.state_dict() if processes is None else processes.model_state(model)
-    return {"log": log, "weights": {name: tensor.clone() for name, tensor in weights.items()}}
+    log = train(model, texts(), replace(CONFIG, **changes), evaluate=one_loss, processes=processes)
+    return {"log": log, "weights": whole(model, processes)}
 
 
-def facts_of_two() -> dict[str, Any]:
+class Stopped(Exception):
+    """The run was stopped from outside."""
+
+
+class StoppingLoader(Loader):
+    """A loader that stops the run at its fourth batch, when one of three steps is done."""
+
+    def __next__(self) -> Any:
+        if self.n_batches == 3:
+            raise Stopped
+        return super().__next__()
+
+
+def run_until_stopped(model: Any, folder: Path, processes: Processes | None, goes_on: bool) -> dict[str, Tensor]:
+    """Train with a checkpoint each step in that folder; stop, and then go on with another model if that is wanted."""
+    config = replace(CONFIG, folder=folder, checkpoint_every=1)
+    with pytest.raises(Stopped):
+        train(copy.deepcopy(model), texts(StoppingLoader), config, processes=processes)
+    if goes_on:
+        train(model, texts(), config, processes=processes)
+    return whole(model, processes)
+
+
+def whole(model: Any, processes: Processes | None) -> dict[str, Tensor]:
+    state = model.state_dict() if processes is None else processes.model_state(model)
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def resumed(mode: str, processes: Processes, folder: Path) -> dict[str, Any]:
+    """With dropout: a run without and one with a stop. Without: one that another number of processes began."""
+    straight, stopped, begun_alone = make("gpt2", 0.2), make("gpt2", 0.2), make("llama")
+    train(straight, texts(), CONFIG, processes=processes)
+    run_until_stopped(make("llama"), folder / f"begun-by-{mode}", processes, goes_on=False)
+    train(begun_alone, texts(), replace(CONFIG, folder=folder / f"begun-alone-{mode}"), processes=processes)
+    return {
+        "straight": whole(straight, processes),
+        "stopped": run_until_stopped(stopped, folder / f"stopped-{mode}", processes, goes_on=True),
+        "begun alone": whole(begun_alone, processes),
+    }
+
+
+def facts_of_two(folder: Path) -> dict[str, Any]:
     """All that two processes are asked in this file, so that they are started once."""
-    plans = {mode: Processes(Parallelism(mode), CPU) for mode in ("ddp", "fsdp", "tensor")}
+    plans = {mode: Processes(Parallelism(mode), CPU) for mode in MODES}
+    resumes = {mode: resumed(mode, processes, folder) for mode, processes in plans.items()}
     runs = {mode: run(processes) for mode, processes in plans.items()}
     runs["muon"] = run(plans["ddp"], optimizer="muon")
-    return {"runs": runs, "messages": messages(plans), "dropout": dropout_in_step(plans["tensor"])}
+    return {"runs": runs, "resumes": resumes, "messages": messages(plans), "dropout": dropout_in_step(plans["tensor"])}
 
 
 def messages(plans: dict[str, Processes]) -> dict[str, str]:
@@ -88,12 +131,20 @@ def dropout_in_step(processes: Processes) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each of two processes says."""
-    return run_in_processes(facts_of_two, 2, tmp_path_factory.mktemp("two"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs are kept."""
+    return tmp_path_factory.mktemp("runs")
 
 
-@pytest.mark.parametrize("mode", ["ddp", "fsdp", "tensor", "muon"])
+@pytest.fixture(scope="module")
+def facts(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes says; they also go on with runs that were begun here."""
+    for mode in MODES:
+        run_until_stopped(make("llama"), folder / f"begun-alone-{mode}", None, goes_on=False)
+    return run_in_processes(facts_of_two, 2, tmp_path_factory.mktemp("two"), folder)
+
+
+@pytest.mark.parametrize("mode", [*MODES, "muon"])
 def test_a_run_of_two_processes_is_that_of_one(mode: str, facts: list[dict[str, Any]]) -> None:
     alone = run(None, optimizer="muon" if mode == "muon" else "adamw")
     for own in facts:
@@ -103,6 +154,25 @@ def test_a_run_of_two_processes_is_that_of_one(mode: str, facts: list[dict[str, 
         assert log.evaluation("loss")[1] == pytest.approx(alone["log"].evaluation("loss")[1], rel=1e-5)
         for name, tensor in alone["weights"].items():
             torch.testing.assert_close(own["runs"][mode]["weights"][name], tensor, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_was_stopped_goes_on_bit_for_bit_with_dropout(mode: str, facts: list[dict[str, Any]]) -> None:
+    for own in facts:
+        straight, stopped = own["resumes"][mode]["straight"], own["resumes"][mode]["stopped"]
+        assert all(torch.equal(stopped[name], tensor) for name, tensor in straight.items())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_process_goes_on_with_what_two_began_and_two_with_what_one_began(
+    mode: str, facts: list[dict[str, Any]], folder: Path
+) -> None:
+    straight, begun_by_two = run(None)["weights"], make("llama")
+    log = train(begun_by_two, texts(), replace(CONFIG, folder=folder / f"begun-by-{mode}"))
+    assert log.n_steps == CONFIG.steps
+    for weights in (whole(begun_by_two, None), *(own["resumes"][mode]["begun alone"] for own in facts)):
+        for name, tensor in straight.items():
+            torch.testing.assert_close(weights[name], tensor, rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_leaves_alike_what_all_shards_hold_and_differs_in_what_each_has_alone(
