@@ -21,6 +21,7 @@ from tests.lmlib.training.small_models import ROWS, batch_for, make
 CONFIG = TrainingConfig(steps=3, learning_rate=1e-2, accumulation=2, clip=0.5, warmup_steps=1, device="cpu")
 CPU = torch.device("cpu")
 MODES = ("ddp", "fsdp", "tensor")
+RESUMED = ("fsdp", "tensor")
 
 
 def texts(kind: type[Loader] = Loader) -> Loader:
@@ -85,7 +86,7 @@ def resumed(mode: str, processes: Processes, folder: Path) -> dict[str, Any]:
 def facts_of_two(folder: Path) -> dict[str, Any]:
     """All that two processes are asked in this file, so that they are started once."""
     plans = {mode: Processes(Parallelism(mode), CPU) for mode in MODES}
-    resumes = {mode: resumed(mode, processes, folder) for mode, processes in plans.items()}
+    resumes = {mode: resumed(mode, plans[mode], folder) for mode in RESUMED}
     runs = {mode: run(processes) for mode, processes in plans.items()}
     runs["muon"] = run(plans["ddp"], optimizer="muon")
     return {"runs": runs, "resumes": resumes, "messages": messages(plans), "dropout": dropout_in_step(plans["tensor"])}
@@ -139,7 +140,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def facts(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two processes says; they also go on with runs that were begun here."""
-    for mode in MODES:
+    for mode in RESUMED:
         run_until_stopped(make("llama"), folder / f"begun-alone-{mode}", None, goes_on=False)
     return run_in_processes(facts_of_two, 2, tmp_path_factory.mktemp("two"), folder)
 
@@ -156,14 +157,14 @@ def test_a_run_of_two_processes_is_that_of_one(mode: str, facts: list[dict[str, 
             torch.testing.assert_close(own["runs"][mode]["weights"][name], tensor, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", RESUMED)
 def test_a_run_that_was_stopped_goes_on_bit_for_bit_with_dropout(mode: str, facts: list[dict[str, Any]]) -> None:
     for own in facts:
         straight, stopped = own["resumes"][mode]["straight"], own["resumes"][mode]["stopped"]
         assert all(torch.equal(stopped[name], tensor) for name, tensor in straight.items())
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", RESUMED)
 def test_one_process_goes_on_with_what_two_began_and_two_with_what_one_began(
     mode: str, facts: list[dict[str, Any]], folder: Path
 ) -> None:

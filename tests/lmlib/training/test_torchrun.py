@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from lmlib.models import from_pretrained
+from lmlib.training import checkpoints, load_checkpoint
 
 pytestmark = pytest.mark.long  # every process imports torch anew
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 RECIPE = """
 model: {{family: {family}, d_model: 16, n_layers: 2, n_heads: 4, {more} d_ff: 24, max_positions: 32}}
 data: {{name: world, length: 16, batch_size: 4, n_chars: 4000}}
-training: {{steps: {steps}, learning_rate: 1.0e-2, device: cpu, folder: '{folder}'}}
+training: {{steps: {steps}, learning_rate: 1.0e-2, device: cpu, checkpoint_every: 1, folder: '{folder}'}}
 """
 GPT2 = {"family": "gpt2", "more": "dropout: 0.0, residual_dropout: 0.0, attention_dropout: 0.0,"}
 LLAMA = {"family": "llama", "more": "n_kv_heads: 2,"}
@@ -72,22 +73,20 @@ def test_a_process_that_is_killed_ends_the_run_with_its_name(tmp_path: Path) -> 
     file = write_recipe(tmp_path / "killed", LLAMA, "parallel: {mode: fsdp, timeout_seconds: 30}\n", steps=1_000_000)
     started = subprocess.Popen(command(2, file), env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
-        victim = rank_of(started.pid, 1)
-        time.sleep(15)  # until it trains
-        victim.kill()
+        while not checkpoints(tmp_path / "killed" / "run"):  # until it trains
+            assert started.poll() is None, "the run ended before it was killed"
+            time.sleep(0.1)
+        process_of(started.pid, rank=1).kill()
         _, errors = started.communicate(timeout=120)
     finally:
         started.kill()
     assert started.returncode != 0
     assert "Signal 9 (SIGKILL)" in errors
-    assert re.search(r"local_rank\W+1\b|rank\s*: 1 ", errors)
+    assert re.search(r"rank\s*: 1 \(local_rank: 1\)", errors)
+    load_checkpoint(checkpoints(tmp_path / "killed" / "run")[-1])
 
 
-def rank_of(launcher: int, rank: int) -> psutil.Process:
-    """The process of this rank, as soon as torchrun has started it."""
-    for _ in range(600):
-        for child in psutil.Process(launcher).children(recursive=True):
-            if child.environ().get("RANK") == str(rank):
-                return child
-        time.sleep(0.1)
-    raise TimeoutError(f"torchrun started no process of rank {rank}")
+def process_of(launcher: int, rank: int) -> psutil.Process:
+    """The process that torchrun started for this rank."""
+    children = psutil.Process(launcher).children(recursive=True)
+    return next(child for child in children if child.environ().get("RANK") == str(rank))
