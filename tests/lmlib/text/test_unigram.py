@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 import tokenizers
@@ -69,7 +69,7 @@ def test_em_never_makes_the_words_less_probable():
         scores, _, log_likelihood = em_step(words, scores)
         likelihoods.append(log_likelihood)
     assert likelihoods[-1] > likelihoods[0] + 1
-    assert all(b >= a - 1e-3 for a, b in zip(likelihoods, likelihoods[1:], strict=False))  # characters are kept
+    assert all(b >= a - 1e-3 for a, b in pairwise(likelihoods))  # characters are kept
     assert sum(map(math.exp, scores.values())) == pytest.approx(1)
 
 
@@ -128,7 +128,7 @@ def test_samples_give_the_ids_of_the_peer_and_decode_as_it_does(text: str):
 @settings(max_examples=100, deadline=None)
 @given(st.text("abcé中 🙂", max_size=20))
 def test_text_of_known_characters_comes_back(text: str):
-    always = Unigram({"<pad>": 0.0, "<unk>": 0.0, "▁": -2.0} | {c: -3.0 for c in "abcé中🙂"} | {"▁ab": -2.5})
+    always = Unigram({"<pad>": 0.0, "<unk>": 0.0, "▁": -2.0} | dict.fromkeys("abcé中🙂", -3.0) | {"▁ab": -2.5})
     never = Unigram(always.scores, prefix_space=False)
     assert never.decode(never.encode(text)) == text
     assert always.decode(always.encode(text)) == text.removeprefix(" ")
