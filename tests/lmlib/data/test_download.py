@@ -174,7 +174,7 @@ def test_a_full_disk_is_named_and_its_space_given_back(server, tmp_path, monkeyp
 def test_a_disk_that_really_is_full(server, tmp_path):
     url, _ = server
     (tmp_path / "file.part").symlink_to("/dev/full")  # every write to it fails with "no space left on device"
-    with pytest.raises(DownloadError, match="cannot be written .* make room, or set LMBOOK_CACHE"):
+    with pytest.raises(DownloadError, match=r"cannot be written .* make room, or set LMBOOK_CACHE"):
         download(url, tmp_path / "file", SHA256)
     assert left(tmp_path) == []
     download(url, tmp_path / "file", SHA256)

@@ -21,15 +21,16 @@ TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
 def tagged(rng: random.Random, n: int) -> list[TaggedSentence]:
-    """People and towns; a name of two words has an inside."""
+    """People and towns among other words; some names have two words."""
+    names = {("ann", "o'hara"): "PER", ("bob",): "PER", ("paris",): "LOC", ("zurich", "zoo"): "LOC"}
     found = []
     for _ in range(n):
         words, tags = [], []
-        for word in tiny.sentence(rng, rng.randint(1, 8)):
-            kind = {"ann": "PER", "bob": "PER", "o'hara": "PER", "paris": "LOC", "zurich": "LOC"}.get(word)
-            before = tags[-1][2:] if tags else ""
-            words.append(word)
-            tags.append("O" if kind is None else f"{'I' if before == kind else 'B'}-{kind}")
+        for _ in range(rng.randint(1, 6)):
+            name = rng.choice([*names, ("met",), ("the",), ("R2-D2",)])
+            words += name
+            kind = names.get(name)
+            tags += ["O"] if kind is None else [f"B-{kind}", *[f"I-{kind}"] * (len(name) - 1)]
         found.append(TaggedSentence(tuple(words), tuple(tags)))
     return found
 
