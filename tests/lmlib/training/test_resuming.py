@@ -75,7 +75,9 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
 
 def test_another_config_is_refused_with_what_differs(tmp_path: Path) -> None:
     train(tiny_model(), tiny_loader(), config(2, folder=tmp_path))
-    with pytest.raises(ValueError, match=r"holds a run with steps=2 \(now 3\), weight_decay=0.1 \(now 0.2\); give that"):
+    with pytest.raises(
+        ValueError, match=r"holds a run with steps=2 \(now 3\), weight_decay=0.1 \(now 0.2\); give that"
+    ):
         train(tiny_model(), tiny_loader(), config(3, folder=tmp_path, weight_decay=0.2))
     with pytest.raises(ValueError, match="a loader with seed=3; this one has 4"):
         train(tiny_model(), tiny_loader(seed=4), config(2, folder=tmp_path))
