@@ -102,7 +102,7 @@ def show_crows_pairs(sentences: list[list[str]]) -> None:
 
 def planted_vectors(source: World, sentences: list[list[str]], seed: int) -> Effect:
     """WEAT of the trades of both groups with words for women and men, on vectors of a world's profiles."""
-    config = Word2VecConfig(d_model=32, window=20, min_count=3, n_epochs=10, seed=seed)
+    config = Word2VecConfig(d_model=32, min_count=3, n_epochs=4, learning_rate=0.1, seed=seed)
     vectors = train_word2vec(sentences, config)
     first, second = known_trades(source, vectors.words)
     return weat(vectors, first, second, WOMEN, MEN)
@@ -120,8 +120,8 @@ def planted_templates(source: World, sentences: list[list[str]], seed: int, step
     vocabulary = Vocabulary.from_sentences(sentences, min_count=2, unknown="<unk>")
     ids = torch.tensor([i for one in sentences for i in vocabulary.encode(one)])
     set_seed(seed)
-    model = Gpt2(Gpt2Config(len(vocabulary), 64, 2, 4, CONTEXT), "language_model")
-    batches = Loader(Windows(ids, CONTEXT), 32, lambda rows: dict.fromkeys(("input_ids", "labels"), torch.stack(rows)))
+    model = Gpt2(Gpt2Config(len(vocabulary), 48, 2, 4, CONTEXT), "language_model")
+    batches = Loader(Windows(ids, CONTEXT), 16, lambda rows: dict.fromkeys(("input_ids", "labels"), torch.stack(rows)))
     config = TrainingConfig(steps, learning_rate=5e-3, warmup_steps=steps // 10, device="cpu", seed=seed)
     train(model, batches, config)
     score = causal_score(model, lambda text: vocabulary.encode(text.split()))
