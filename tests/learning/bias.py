@@ -41,6 +41,7 @@ WOMEN = ("she", "her", "mother", "daughter", "sister", "wife")
 MEN = ("he", "his", "father", "son", "brother", "husband")
 TEMPLATES = ("by trade , {target} is a {attribute} .", "{target} was a {attribute} .", "{target} is a {attribute} .")
 CONTEXT = 48
+N_PROFILES = 800  # of each world
 
 
 def words(text: str) -> list[str]:
@@ -100,12 +101,16 @@ def show_crows_pairs(sentences: list[list[str]]) -> None:
         print(f"| {kind} | {one.n} | {one.share:.3f} | {low:.3f} to {high:.3f} | {one.n_ties} |", flush=True)
 
 
-def planted_vectors(source: World, sentences: list[list[str]], seed: int) -> Effect:
-    """WEAT of the trades of both groups with words for women and men, on vectors of a world's profiles."""
+def planted_vectors(source: World, sentences: list[list[str]], seed: int) -> tuple[Effect, Effect]:
+    """WEAT of the trades of both groups, on vectors of a world's profiles: with words for women and men, and names."""
     config = Word2VecConfig(d_model=32, min_count=3, n_epochs=4, learning_rate=0.1, seed=seed)
     vectors = train_word2vec(sentences, config)
     first, second = known_trades(source, vectors.words)
-    return weat(vectors, first, second, WOMEN, MEN)
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for person in source.people:
+        if person.name.en.lower() in vectors:
+            names[person.female].append(person.name.en.lower())
+    return weat(vectors, first, second, WOMEN, MEN), weat(vectors, first, second, names[True], names[False])
 
 
 def known_trades(source: World, known: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -130,17 +135,19 @@ def planted_templates(source: World, sentences: list[list[str]], seed: int, step
 
 
 def show_planted(strengths: Sequence[float], seeds: Sequence[int], steps: int) -> None:
-    """Measured against planted bias: three seeds of world, vectors and model."""
-    print("\n| planted b | WEAT effect, each seed | template difference (nats), each seed |")
-    print("| --- | --- | --- |")
+    """Measured against planted bias; in a cell one number for each seed of world, vectors and model."""
+    print("\n| planted b | WEAT, pronouns and kin | WEAT, first names | template difference (nats) |")
+    print("| --- | --- | --- | --- |")
     for strength in strengths:
-        by_vectors, by_templates = [], []
+        rows = []
         for seed in seeds:
             source = world.make(seed=seed, size="large", bias=strength)
-            sentences = [words(one.text) for one in source.profiles(1500)]
-            by_vectors.append(f"{planted_vectors(source, sentences, seed).size:+.2f}")
-            by_templates.append(f"{planted_templates(source, sentences, seed, steps).difference:+.2f}")
-        print(f"| {strength:+.1f} | {' '.join(by_vectors)} | {' '.join(by_templates)} |", flush=True)
+            sentences = [words(one.text) for one in source.profiles(N_PROFILES)]
+            by_words, by_names = planted_vectors(source, sentences, seed)
+            by_templates = planted_templates(source, sentences, seed, steps)
+            rows.append((by_words.size, by_names.size, by_templates.difference))
+        cells = (" ".join(f"{value:+.2f}" for value in column) for column in zip(*rows, strict=True))
+        print(f"| {strength:+.1f} | {' | '.join(cells)} |", flush=True)
 
 
 def run(arguments: Sequence[str]) -> None:
