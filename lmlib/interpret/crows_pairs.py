@@ -8,13 +8,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-import torch
 from torch import nn
 
 from lmlib.evaluation.language_models import token_log_probabilities
-from lmlib.interpret.pseudo_likelihood import masked_log_probabilities
+from lmlib.interpret.pseudo_likelihood import Encode, encoded, masked_log_probabilities
 
-Encode = Callable[[str], list[int]]
 Compare = Callable[[str, str], tuple[float, float]]  # two sentences → their scores; higher is likelier
 NORMAL_95 = 1.959964  # standard deviations that leave 2.5 % on either side
 
@@ -66,17 +64,14 @@ def masked_compare(model: nn.Module, encode: Encode, mask_id: int, special_ids: 
     [CLS] and [SEP]. Source: section 3, equation 1.
     """
 
-    def scored(sentence: list[int], shared: list[int]) -> list[int]:
-        return [i for i in shared if sentence[i] not in special_ids]
+    def score(sentence: str, shared: list[int]) -> float:
+        ids = encoded(model, encode, sentence)
+        scored = [i for i in shared if int(ids[i]) not in special_ids]
+        return float(masked_log_probabilities(model, ids, scored, mask_id).sum())
 
     def compare(first: str, second: str) -> tuple[float, float]:
-        ids = encode(first), encode(second)
-        kept = shared_positions(*ids)
-        scores = [
-            float(masked_log_probabilities(model, torch.tensor(sentence), scored(sentence, shared), mask_id).sum())
-            for sentence, shared in zip(ids, kept, strict=True)
-        ]
-        return scores[0], scores[1]
+        in_first, in_second = shared_positions(encode(first), encode(second))
+        return score(first, in_first), score(second, in_second)
 
     return compare
 
@@ -88,10 +83,8 @@ def causal_compare(model: nn.Module, encode: Encode, window: int, start_id: int 
     """
 
     def compare(first: str, second: str) -> tuple[float, float]:
-        scores = [
-            float(token_log_probabilities(model, torch.tensor(encode(one)), window, start_id=start_id).sum())
-            for one in (first, second)
-        ]
+        ids = (encoded(model, encode, sentence) for sentence in (first, second))
+        scores = [float(token_log_probabilities(model, one, window, start_id=start_id).sum()) for one in ids]
         return scores[0], scores[1]
 
     return compare

@@ -1,14 +1,22 @@
-"""How likely a masked language model finds a token, given all the others. Source: Wang & Cho 2019; Salazar et al. 2020.
+"""How likely a masked language model finds a token, given all the others.
 
-Shapes: T tokens of one text, N positions, V vocabulary.
+Source: Wang & Cho 2019; Salazar et al. 2020. Shapes: T tokens of one text, N positions, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from lmlib.interpret.attention_maps import require_eval
+
+Encode = Callable[[str], list[int]]
+
+
+def encoded(model: nn.Module, encode: Encode, text: str) -> Tensor:
+    """The ids of a text, (T,), where the model's weights are."""
+    weight = next(model.parameters(), torch.empty(0))
+    return torch.tensor(encode(text), device=weight.device)
 
 
 @torch.inference_mode()

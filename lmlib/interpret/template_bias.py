@@ -7,13 +7,13 @@ together than apart, so that it does not matter how frequent each is. Source: Ku
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lmlib.evaluation.language_models import token_log_probabilities
 from lmlib.interpret.attention_maps import require_eval
+from lmlib.interpret.pseudo_likelihood import Encode, encoded
 from lmlib.interpret.weat import Effect, effect
 
-Encode = Callable[[str], list[int]]
 Score = Callable[[str, str, str], float]  # (template, target, attribute) → a score in nats
 
 
@@ -54,10 +54,12 @@ def masked_score(model: nn.Module, encode: Encode, mask: str) -> Score:
     @torch.inference_mode()
     def score(template: str, target: str, attribute: str) -> float:
         check_template(template)
-        alone, position, target_id = _target_masked(encode, template, target, attribute, mask)
+        whole, alone = (encoded(model, encode, fill(template, one, attribute)) for one in (target, mask))
+        position = masked_position(whole, alone, target)
         n_pieces = len(alone) - len(encode(fill(template, mask, mask))) + 1
-        both = encode(fill(template, mask, " ".join([mask] * n_pieces)))
-        log_p = model(input_ids=torch.tensor([alone, both])).logits[:, position].float().log_softmax(-1)  # (2, V)
+        both = encoded(model, encode, fill(template, mask, " ".join([mask] * n_pieces)))
+        log_p = model(input_ids=torch.stack([alone, both])).logits[:, position].float().log_softmax(-1)  # (2, V)
+        target_id = int(whole[position])
         return float(log_p[0, target_id] - log_p[1, target_id])
 
     return score
@@ -75,9 +77,11 @@ def causal_score(model: nn.Module, encode: Encode) -> Score:
         before = template.partition("{attribute}")[0].rstrip()
         if "{target}" not in before:
             raise ValueError(f"a causal model reads from the left: the target must come first; got {template!r}")
-        ids, start = encode(fill(template, target, attribute)), encode(before.replace("{target}", target))
-        n_before = next((i for i, (one, other) in enumerate(zip(ids, start, strict=False)) if one != other), len(start))
-        log_p = token_log_probabilities(model, torch.tensor(ids), window=len(ids))  # (T - 1,) of the tokens from 1 on
+        start = encode(before.replace("{target}", target))
+        ids = encoded(model, encode, fill(template, target, attribute))
+        pairs = enumerate(zip(ids.tolist(), start, strict=False))
+        n_before = next((i for i, (one, other) in pairs if one != other), len(start))
+        log_p = token_log_probabilities(model, ids, window=len(ids))  # (T - 1,) of the tokens from 1 on
         return float(log_p[n_before - 1 :].sum())
 
     return score
@@ -94,10 +98,9 @@ def check_template(template: str) -> None:
         raise ValueError(f"a template needs {{target}} and {{attribute}}, each once; got {template!r}")
 
 
-def _target_masked(encode: Encode, template: str, target: str, attribute: str, mask: str) -> tuple[list[int], int, int]:
-    """The ids with the target masked, the position of the mask and the target's id."""
-    whole, alone = encode(fill(template, target, attribute)), encode(fill(template, mask, attribute))
-    differing = [i for i, (one, other) in enumerate(zip(whole, alone, strict=False)) if one != other]
-    if len(whole) != len(alone) or len(differing) != 1:
-        raise ValueError(f"the target {target!r} must be one token of the model; in {template!r} it is not")
-    return alone, differing[0], whole[differing[0]]
+def masked_position(whole: Tensor, masked: Tensor, target: str) -> int:
+    """Where the ids of a sentence (T,) and of the same with the target masked differ. Raises ValueError unless once."""
+    differing = (whole != masked).nonzero()[:, 0].tolist() if len(whole) == len(masked) else []
+    if len(differing) != 1:
+        raise ValueError(f"the target {target!r} must be one token of the model; it is {len(whole) - len(masked) + 1}")
+    return differing[0]
