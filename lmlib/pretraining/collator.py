@@ -3,7 +3,7 @@
 Shapes: B batch, T length of the longest text, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -51,6 +51,14 @@ class SpecialTokens:
                 f"{objective} needs a {name} token, and this tokenizer has none: add one and give its id as {name}="
             )
         return token
+
+    def check_plain(self, ids: Iterable[int], further: Iterable[int] = ()) -> None:
+        """Raise ValueError when a text brings a token that the objective itself puts in, `further` ones included."""
+        found = {self.pad, self.start, self.end, self.mask, *further} & set(ids)
+        if found:
+            raise ValueError(
+                f"this objective takes texts without special tokens and adds its own; got the id {min(found)}"
+            )
 
     @cached_property
     def _is_text(self) -> Tensor:

@@ -97,6 +97,8 @@ class Denoising:
             raise ValueError(
                 f"a batch needs a document, and each at least one token; got documents of {lengths} tokens"
             )
+        for document in documents:
+            self.tokens.check_plain(i for sentence in document for i in sentence)
         start, end = self.tokens.need("start", "denoising"), self.tokens.need("end", "denoising")
         damaged = [[start, *self.damage(document), end] for document in documents]
         whole = [[start, *(i for sentence in document for i in sentence), end] for document in documents]

@@ -45,6 +45,9 @@ def check_length(max_length: int) -> None:
 def pair_batch(pairs: Sequence[Stretches], labels: Tensor, tokens: SpecialTokens, masked: Masked | None) -> Batch:
     """Rows of two stretches with segment ids (B, T), their labels (B,), and masked tokens where these are wanted."""
     start, end = (tokens.need(name, "a pair of sentences") for name in ("start", "end"))
+    for pair in pairs:
+        for stretch in pair:
+            tokens.check_plain(stretch)
     rows = [[start, *first, end, *second, end] for first, second in pairs]
     segments = [[0] * (len(first) + 2) + [1] * (len(second) + 1) for first, second in pairs]
     ids, attention_mask = tokens.batch(rows)

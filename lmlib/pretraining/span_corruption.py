@@ -42,6 +42,8 @@ class SpanCorruption:
 
     def __call__(self, examples: Sequence[Sequence[int]]) -> Batch:
         """Raises ValueError for an empty batch, a text of one token, and more spans than there are sentinels."""
+        for ids in examples:
+            self.tokens.check_plain(ids, self.sentinels)
         sides = [self.corrupt(ids, self.draw_spans(len(ids))) for ids in examples]
         input_ids, attention_mask = self.tokens.batch([source for source, _ in sides])
         labels, real = self.tokens.batch([target for _, target in sides])
