@@ -19,11 +19,11 @@ N_SPECIAL = 3  # one start and two ends
 
 def cut(document: Document, generator: torch.Generator | None) -> Stretches:
     """The tokens before and after a cut between two sentences. Raises ValueError where there is nothing to cut."""
-    if len(document) < 2 or not all(len(sentence) for sentence in document):
-        lengths = [len(sentence) for sentence in document]
-        raise ValueError(f"a document to pair needs two sentences or more, none empty; got lengths {lengths}")
-    if not isinstance(document[0], Sequence):
+    if not all(isinstance(sentence, Sequence) for sentence in document):
         raise ValueError("a document is a list of sentences, each a list of ids; got one list of ids")
+    lengths = [len(sentence) for sentence in document]
+    if len(lengths) < 2 or min(lengths) == 0:
+        raise ValueError(f"a document to pair needs two sentences or more, none empty; got lengths {lengths}")
     at = 1 + int(torch.randint(len(document) - 1, (1,), generator=generator))
     first, second = ([i for sentence in part for i in sentence] for part in (document[:at], document[at:]))
     return first, second

@@ -53,6 +53,7 @@ PEERS: dict[str, Any] = {
             num_heads=2,
             pad_token_id=0,
             eos_token_id=2,
+            decoder_start_token_id=0,
         )
     ),
     "xlnet": lambda: transformers.XLNetLMHeadModel(
