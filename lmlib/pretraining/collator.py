@@ -54,10 +54,11 @@ class SpecialTokens:
 
     def check_plain(self, ids: Iterable[int], further: Iterable[int] = ()) -> None:
         """Raise ValueError when a text brings a token that the objective itself puts in, `further` ones included."""
-        found = {self.pad, self.start, self.end, self.mask, *further} & set(ids)
+        own = {self.pad, self.start, self.end, self.mask, *further}
+        found = [i for i in ids if i in own]
         if found:
             raise ValueError(
-                f"this objective takes texts without special tokens and adds its own; got the id {min(found)}"
+                f"this objective takes texts without special tokens and adds its own; got the id {found[0]}"
             )
 
     @cached_property

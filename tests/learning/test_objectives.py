@@ -1,4 +1,4 @@
-"""The comparison of objectives in small: every loss goes down, every score is one, the table and the figure come out."""
+"""The comparison of objectives in small: every loss goes down, the table and the figure come out."""
 
 import json
 
