@@ -234,6 +234,32 @@ def exposure_curve(ax: Axes, exposures: Mapping[int, Sequence[float]], n_candida
     level(ax, np.log2(n_candidates), "first of all candidates")
 
 
+def ranges(
+    ax: Axes,
+    rows: Sequence[str],
+    series: Mapping[str, Sequence[Sequence[float]]],
+    *,
+    x_label: str,
+    row_names: bool = True,
+) -> None:
+    """For each row and each named series some values: a marker at their mean, a line from the lowest to the highest.
+
+    Rows go downwards; several series get a legend. `row_names` leaves out the names where a panel beside has them.
+    """
+    for i, (name, values) in enumerate(series.items()):
+        if len(values) != len(rows):
+            raise ValueError(f"{name} needs values for each of the {len(rows)} rows; got {len(values)}")
+        y = np.arange(len(rows)) + 0.16 * (2 * i - len(series) + 1)
+        means = [float(np.mean(of_row)) for of_row in values]
+        ax.hlines(y, [min(of_row) for of_row in values], [max(of_row) for of_row in values], color=COLOURS[i % 6])
+        ax.plot(means, y, label=name, color=COLOURS[i % 6], marker=MARKERS[i % 6], linestyle="")
+    ax.set_yticks(range(len(rows)), rows if row_names else [""] * len(rows))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlabel(x_label)
+    if len(series) > 1:
+        ax.legend()
+
+
 def show(fig: Figure, alt: str) -> None:
     """Display a figure as PNG with its text alternative. Raises ValueError when it has none or is over 60 kB."""
     from IPython.display import display

@@ -238,3 +238,20 @@ def test_exposure_rises_along_the_means_between_chance_and_the_first_rank():
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "4"]
     levels = [line.get_ydata()[0] for line in ax.lines[-2:]]
     assert levels == pytest.approx([1.4427, 10], abs=1e-4)
+
+
+def test_a_range_reaches_from_the_lowest_to_the_highest_with_a_marker_at_the_mean():
+    _, (ax,) = plots.figure("Scores")
+    plots.ranges(ax, ["a", "b"], {"one": [[1, 2, 6], [0, 0]], "two": [[5], [4, 6]]}, x_label="score")
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[3, 0], [5, 5]]
+    spans = [[segment[:, 0].tolist() for segment in group.get_segments()] for group in ax.collections]
+    assert spans == [[[1, 6], [0, 0]], [[5, 5], [4, 6]]]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    assert ax.yaxis_inverted()
+    assert len({line.get_marker() for line in ax.lines}) == 2
+
+
+def test_a_range_for_each_row_is_needed():
+    _, (ax,) = plots.figure("Scores")
+    with pytest.raises(ValueError, match="one needs values for each of the 2 rows; got 1"):
+        plots.ranges(ax, ["a", "b"], {"one": [[1]]}, x_label="score")
