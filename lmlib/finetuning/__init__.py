@@ -1,0 +1,1 @@
+"""Fine-tuning: from a pretrained backbone, or from scratch, to a task."""
