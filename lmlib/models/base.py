@@ -126,6 +126,10 @@ class PretrainedModel(nn.Module):
         """
         return {}
 
+    def predicted_labels(self, labels: Tensor) -> Tensor:
+        """Those of the labels that the loss is a mean over, besides that it leaves out -100."""
+        return labels
+
     @classmethod
     def from_folder(cls, folder: Path, new_head: str | None = None, **config_changes: Any) -> Self:
         """Build the model of `folder` and load it. `new_head` starts that head from random weights instead.

@@ -184,6 +184,10 @@ class CausalModel(PretrainedModel):
             return class_loss(logits, labels)
         return next_token_loss(logits, labels)
 
+    def predicted_labels(self, labels: Tensor) -> Tensor:
+        """All but the first token of each text, which nothing predicts."""
+        return labels[:, 1:] if self.head == "language_model" else labels
+
     def head_names(self) -> dict[str, Stored]:
         if self.head == "classification":
             return {"label_head.weight": "score.weight"}

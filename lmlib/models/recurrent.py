@@ -153,8 +153,15 @@ class RecurrentLM(PretrainedModel):
             raise ValueError(f"memory must hold {self.config.n_layers} states of shape {shape}; got {given}")
 
     def stored_names(self) -> dict[str, Stored]:
-        names: dict[str, Stored] = {name: name for name, _ in self.named_parameters() if not name.startswith("layers.")}
+        names: dict[str, Stored] = {"embedding.weight": "embedding.weight"}
         for i in range(self.config.n_layers):  # the layers carry the names that torch.nn.LSTM and torch.nn.RNN use
             for part, kind in (("input", "ih"), ("recurrent", "hh")):
                 names |= {f"layers.{i}.{part}.{what}": f"layers.{what}_{kind}_l{i}" for what in ("weight", "bias")}
         return names
+
+    def head_names(self) -> dict[str, Stored]:
+        return {"output.weight": "output.weight", "output.bias": "output.bias"}
+
+    def predicted_labels(self, labels: Tensor) -> Tensor:
+        """All but the first token of each text, which nothing predicts."""
+        return labels[:, 1:]

@@ -1,0 +1,8 @@
+"""Training: one loop, and the parts it is made of."""
+
+from lmlib.training.config import TrainingConfig
+from lmlib.training.log import Log
+from lmlib.training.loop import TrainingError, model_loss, real_labels, train
+from lmlib.training.random_state import set_seed
+
+__all__ = ["Log", "TrainingConfig", "TrainingError", "model_loss", "real_labels", "set_seed", "train"]

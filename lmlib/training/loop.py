@@ -1,0 +1,148 @@
+"""The training loop. Read `train`; every other function here is one of its lines."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lmlib.models.base import IGNORED_LABEL, PretrainedModel
+from lmlib.training.config import TrainingConfig
+from lmlib.training.log import Log
+from lmlib.training.optimizers import make_optimizers, set_rate
+from lmlib.training.progress import progress_bar
+from lmlib.training.random_state import load_random_state, random_state, set_seed
+from lmlib.training.schedules import rate_at
+
+Batch = dict[str, Tensor]
+Loss = Callable[[Any, Batch], Tensor]
+Count = Callable[[Any, Batch], int | Tensor]
+Evaluate = Callable[[nn.Module], dict[str, float]]
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on: at which step, why, what to do."""
+
+
+def model_loss(model: Any, batch: Batch) -> Tensor:
+    """The loss that the model computes itself. Raises ValueError when it has none for this batch."""
+    loss = model(**batch).loss
+    if loss is None:
+        raise ValueError(f"the model returned no loss for a batch of {', '.join(batch)}; does it need labels?")
+    return loss
+
+
+def real_labels(model: Any, batch: Batch) -> Tensor:
+    """Over how many labels `model_loss` is a mean. Raises ValueError when the batch has none."""
+    if "labels" not in batch:
+        raise ValueError(f"accumulation weighs a batch by its labels; this one has {', '.join(batch)}: give count=")
+    labels = batch["labels"]
+    if isinstance(model, PretrainedModel):
+        labels = model.predicted_labels(labels)
+    return (labels != IGNORED_LABEL).sum()
+
+
+def train(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    config: TrainingConfig,
+    *,
+    loss: Loss = model_loss,
+    count: Count = real_labels,
+    evaluate: Evaluate | None = None,
+) -> Log:
+    """Train the model in place and return what happened; it ends in evaluation mode.
+
+    batches: without end, each a dict of tensors. loss(model, batch) is a mean over count(model, batch) labels, which is
+    asked for with accumulation only. evaluate(model) gives named numbers, and cannot change the run.
+    Raises TrainingError when the loss is not finite.
+    """
+    device = config.torch_device()
+    model.to(device).train()
+    set_seed(config.seed)
+    optimizers = make_optimizers(model, config)
+    log = Log()
+    called = torch.compile(model) if config.compile else model
+    source = iter(batches)
+    with progress_bar(log.n_steps, config.steps) as bar:
+        for step in range(log.n_steps, config.steps):
+            share = rate_at(step, config.schedule, config.steps, config.warmup_steps, config.final_rate)
+            set_rate(optimizers, share)
+            parts = [next_batch(source, device, step) for _ in range(config.accumulation)]
+            value = add_gradients(called, parts, weights_of(parts, partial(count, model)), loss, config.precision)
+            norm = clip_gradients(model, config.clip)
+            check_finite(value, norm, step)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+            log.record(value, share * config.learning_rate, norm)
+            bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+            bar.update()
+            if evaluate and is_due(step + 1, config.evaluate_every, config.steps):
+                log.evaluations.append((step + 1, evaluated(model, evaluate)))
+    model.eval()
+    return log
+
+
+def next_batch(source: Iterator[Batch], device: torch.device, step: int) -> Batch:
+    """The next batch, on the device. Raises TrainingError at the end of the batches, ValueError for another thing."""
+    try:
+        batch = next(source)
+    except StopIteration:
+        raise TrainingError(f"the batches ended at step {step}; a lmlib.data.batching.Loader never does") from None
+    if not isinstance(batch, dict):
+        raise ValueError(f"a batch is a dict of tensors that the model takes by name; got {type(batch).__name__}")
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor]) -> list[float]:
+    """The share of each part in the loss: its share of the labels. A mean of means would favour those of short parts."""
+    if len(parts) == 1:
+        return [1.0]
+    counts = [float(count(part)) for part in parts]
+    return [n / sum(counts) for n in counts]
+
+
+def add_gradients(model: Any, parts: list[Batch], weights: list[float], loss: Loss, precision: str) -> float:
+    """Add up the gradients of the weighted mean of the parts' losses, and return that mean."""
+    total = torch.zeros(())
+    for part, weight in zip(parts, weights, strict=True):
+        device = next(iter(part.values())).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            value = loss(model, part) * weight
+        value.backward()
+        total = total.to(device) + value.detach()
+    return float(total)
+
+
+def clip_gradients(model: nn.Module, limit: float | None) -> float:
+    """Scale all gradients down together when their norm is above the limit; the norm before that."""
+    return float(nn.utils.clip_grad_norm_(model.parameters(), math.inf if limit is None else limit))
+
+
+def check_finite(loss: float, norm: float, step: int) -> None:
+    """Raise TrainingError unless loss and gradients are finite; the weights are still those of the step before."""
+    for name, value in (("loss", loss), ("norm of the gradients", norm)):
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"at step {step} the {name} is {value}. Lower the learning rate, warm up for longer, or clip at a "
+                "smaller norm; if it is step 0, look for a division by 0 or a log of 0 in the loss"
+            )
+
+
+def is_due(done: int, every: int | None, steps: int) -> bool:
+    """Whether something that happens every so many steps, and at the end, happens now."""
+    return done == steps or (every is not None and done % every == 0)
+
+
+def evaluated(model: nn.Module, evaluate: Evaluate) -> dict[str, float]:
+    """The numbers of `evaluate`, without dropout; what it draws at random changes nothing in the run."""
+    before = random_state()
+    model.eval()
+    with torch.no_grad():
+        values = evaluate(model)
+    model.train()
+    load_random_state(before)
+    return {name: float(value) for name, value in values.items()}
