@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
+    "relu2": lambda x: F.relu(x).square(),  # So et al. 2021 (Primer), section 3
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "gelu_new": partial(F.gelu, approximate="tanh"),  # its name in checkpoints
@@ -68,11 +69,22 @@ class RMSNorm(nn.Module):
         return self.weight * F.rms_norm(x, (x.size(-1),), eps=self.eps)  # rounded before the weight, as the peers do
 
 
-NORMS: dict[str, Callable[..., nn.Module]] = {"layer": nn.LayerNorm, "rms": RMSNorm}
+class PlainRMSNorm(nn.Module):
+    """x / rms(x) and nothing to learn: the matrix that follows can scale its inputs itself."""
+
+    def __init__(self, d_model: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, (x.size(-1),), eps=self.eps)
+
+
+NORMS: dict[str, Callable[..., nn.Module]] = {"layer": nn.LayerNorm, "rms": RMSNorm, "rms_plain": PlainRMSNorm}
 
 
 def norm_named(name: str, d_model: int, eps: float) -> nn.Module:
-    """A new normalisation layer: "layer" (mean and variance) or "rms" (size only)."""
+    """A new normalisation layer: "layer" (mean and variance), "rms" (size only), or "rms_plain" (without weight)."""
     if name not in NORMS:
         raise ValueError(f"there is no norm {name!r}; there are: {', '.join(NORMS)}")
     return NORMS[name](d_model, eps=eps)

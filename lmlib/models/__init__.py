@@ -19,6 +19,7 @@ FAMILIES = {
     "gpt3": ("gpt3", "Gpt3"),
     "gpt_neo": ("gpt_neo", "GptNeo"),
     "llama": ("llama", "Llama"),
+    "nanochat": ("nanochat", "NanoChat"),
     "openai-gpt": ("gpt", "Gpt"),
     "qwen2": ("qwen", "Qwen2"),
     "qwen3": ("qwen", "Qwen3"),

@@ -122,7 +122,7 @@ class CausalModel(PretrainedModel):
         if inspect:
             out.hidden_states, out.attentions = trace.hidden_states, trace.attentions
         if self.head == "language_model":
-            out.logits = self.output(trace.output[:, -1:] if last_only else trace.output)  # (B, T or 1, V)
+            out.logits = self.scores(trace.output[:, -1:] if last_only else trace.output)  # (B, T or 1, V)
         elif self.head == "classification":
             last = self._last_tokens(input_ids, attention_mask)
             out.logits = self.label_head(trace.output[torch.arange(len(last), device=last.device), last])
@@ -136,6 +136,10 @@ class CausalModel(PretrainedModel):
         if self.position is not None:
             x = x + self.position(position_ids)
         return self.dropout(x)
+
+    def scores(self, hidden: Tensor) -> Tensor:
+        """(B, T, C) → (B, T, V)."""
+        return self.output(hidden)
 
     def rotary(self, position_ids: Tensor) -> tuple[Tensor, Tensor] | None:
         """The cos and sin, (B, 1, T, D), that turn queries and keys; None in a family that turns nothing."""
