@@ -43,7 +43,8 @@ def edges(trie: dict, word: str) -> list[list[Edge]]:
 def best_segmentation(lattice: list[list[Edge]], scores: Mapping[str, float], unknown: float) -> list[tuple[int, int]]:
     """The pieces (start, end) of the path with the highest score (Viterbi).
 
-    A character that is no piece scores `unknown`. Of paths that score the same up to a place the one whose last piece there is longest is kept.
+    A character that is no piece scores `unknown`. Of paths that score the same up to a place, the one whose last piece
+    there is longest is kept.
     """
     n = len(lattice)
     best = [0.0] + [-math.inf] * n

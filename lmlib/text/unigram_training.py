@@ -1,4 +1,4 @@
-"""Which pieces, and how probable: begin with many, fit them by EM, drop those that matter least. Kudo 2018, section 3.2.
+"""Which pieces, and how probable: begin with many, fit them by EM, drop those that matter least. Kudo 2018, 3.2.
 
 EM: with the probabilities of now, how often is each piece expected in the words (E)? Its share is its next probability
 (M). The probability of the words never falls by that.
