@@ -1,1 +1,1 @@
-"""Fine-tuning: from a pretrained backbone, or from scratch, to a task."""
+"""A pretrained model learns a task: one file a task, each with what makes batches, predicts and evaluates."""

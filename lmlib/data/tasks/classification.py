@@ -12,8 +12,8 @@ from lmlib.data.errors import DataError
 from lmlib.data.registry import Corpus
 from lmlib.data.tasks.formats import comma_table, json_document, lines, numbered, tab_table, zipped_text
 from lmlib.data.tasks.intents import queries
-from lmlib.data.tasks.splits import Reader, Splits, read, seeded_split
-from lmlib.data.tasks.translation import SIB, SIB_SPLITS
+from lmlib.data.tasks.splits import FILE_PARTS, Reader, Splits, read, seeded_split
+from lmlib.data.tasks.translation import SIB
 
 EMOTIONS = ("anger", "anticipation", "disgust", "fear", "joy", "sadness", "surprise", "trust")  # 1 to 8 in the files
 XED_FILES = {
@@ -92,7 +92,7 @@ def sib200(corpus: Corpus, language: str) -> Splits[LabelledText]:
             LabelledText(text, (label,))
             for _, (_, label, text) in tab_table(corpus, f"{SIB[language]}/{part}.tsv", columns, header=True)
         ]
-        for split, part in SIB_SPLITS.items()
+        for split, part in FILE_PARTS.items()
     }
 
 
@@ -103,7 +103,7 @@ def csl_category(corpus: Corpus, language: str) -> Splits[LabelledText]:
             LabelledText(title, (label,))
             for _, (_, title, label) in tab_table(corpus, f"{part}.tsv", ("prompt", "title", "category"))
         ]
-        for split, part in SIB_SPLITS.items()
+        for split, part in FILE_PARTS.items()
     }
 
 

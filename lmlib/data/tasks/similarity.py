@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from lmlib.data.errors import DataError
 from lmlib.data.registry import Corpus
 from lmlib.data.tasks.formats import comma_table, lines, number
-from lmlib.data.tasks.splits import Reader, Splits, read
-from lmlib.data.tasks.translation import SIB_SPLITS
+from lmlib.data.tasks.splits import FILE_PARTS, Reader, Splits, read
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def stsb_images(corpus: Corpus, language: str) -> Splits[ScoredPair]:
                 corpus, f"stsb-images-{language}-{part}.csv", columns, header=False
             )
         ]
-        for split, part in SIB_SPLITS.items()
+        for split, part in FILE_PARTS.items()
     }
 
 

@@ -11,6 +11,7 @@ Record = TypeVar("Record")
 Splits = dict[str, list[Record]]  # "train", "validation", "test" → records
 Reader = Callable[[Corpus, str], Splits[Record]]  # a corpus and a language → its records
 
+FILE_PARTS = {"train": "train", "validation": "dev", "test": "test"}  # what many sources call them
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 SEED = 0
 

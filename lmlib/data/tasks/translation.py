@@ -10,7 +10,7 @@ from lmlib.data.errors import DataError
 from lmlib.data.registry import Corpus, corpora
 from lmlib.data.registry import load as load_corpus
 from lmlib.data.tasks.formats import lines, place_of, tab_table
-from lmlib.data.tasks.splits import Splits, seeded_split
+from lmlib.data.tasks.splits import FILE_PARTS, Splits, seeded_split
 
 NTREX = {
     "en": "newstest2019-src.eng.txt",
@@ -18,7 +18,6 @@ NTREX = {
     "zh": "newstest2019-ref.zho-CN.txt",
 }
 SIB = {"en": "eng_Latn", "zh": "zho_Hans", "de": "deu_Latn"}
-SIB_SPLITS = {"train": "train", "validation": "dev", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def ntrex(corpus: Corpus, source: str, target: str) -> Splits[SentencePair]:
 
 def sib(corpus: Corpus, source: str, target: str) -> Splits[SentencePair]:
     """Sentences with an index, which is the same in every language."""
-    return {split: _sib_part(corpus, part, source, target) for split, part in SIB_SPLITS.items()}
+    return {split: _sib_part(corpus, part, source, target) for split, part in FILE_PARTS.items()}
 
 
 def _sib_part(corpus: Corpus, part: str, source: str, target: str) -> list[SentencePair]:

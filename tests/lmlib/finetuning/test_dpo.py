@@ -18,7 +18,7 @@ from lmlib.finetuning.dpo import (
 )
 from lmlib.finetuning.instructions import Example, collator
 from lmlib.finetuning.lora import LoraConfig, add_adapters, lora_layers
-from tests.lmlib.finetuning.tiny import VOCAB, build
+from tests.lmlib.finetuning.families import VOCAB, build
 
 BETA = 0.3
 

@@ -7,7 +7,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from lmlib.finetuning.instructions import ChatTemplate, InstructionEncoder, Turn, collator
 from lmlib.text.characters import Characters
-from tests.lmlib.finetuning.tiny import build
+from tests.lmlib.finetuning.families import build
 from tests.lmlib.models.parity import loaded, randomised
 
 TEXTS = ["Question: Answer:\n", "abcdefgh ijklmnop"]

@@ -25,7 +25,7 @@ from lmlib.finetuning.lora import (
 from lmlib.finetuning.lora_files import load_adapters, save_adapters
 from lmlib.models import FAMILIES, from_pretrained
 from lmlib.models.base import CheckpointError
-from tests.lmlib.finetuning.tiny import OWN, build, inputs
+from tests.lmlib.finetuning.families import OWN, build, inputs
 from tests.lmlib.models.parity import assert_close
 
 
