@@ -94,7 +94,7 @@ class PreferenceLoss:
     def reference_log_probabilities(self, model: nn.Module, batch: Batch) -> Tensor:
         """ln P of the answers (2P,) under the reference, without dropout."""
         if self.reference is not None:
-            return answer_log_probabilities(self.reference, batch)
+            return answer_log_probabilities(self.reference.to(batch["labels"].device), batch)
         with without_adapters(model), _evaluating(model):
             return answer_log_probabilities(model, batch)
 

@@ -23,6 +23,7 @@ OWN: dict[str, tuple[dict[str, Any], str | None]] = {
     "gpt3": ({"band_width": 3}, "language_model"),
     "gpt_neo": ({"band_width": 3}, "language_model"),
     "llama": ({"n_kv_heads": 1}, "language_model"),
+    "nanochat": ({"n_kv_heads": 1}, "language_model"),
     "openai-gpt": ({}, "language_model"),
     "qwen2": ({"n_kv_heads": 1}, "language_model"),
     "qwen3": ({"n_kv_heads": 1, "d_head": 8}, "classification"),
@@ -36,6 +37,7 @@ OWN: dict[str, tuple[dict[str, Any], str | None]] = {
 }
 UNLIKE = {  # fields of SIZES that a config has not
     "bart": ("n_layers", "n_heads", "d_ff"),
+    "nanochat": ({"n_kv_heads": 1}, "language_model"),
     "openai-gpt": ("d_ff",),
     "recurrent": ("n_heads", "d_ff"),
 }

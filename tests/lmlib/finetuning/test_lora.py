@@ -137,7 +137,7 @@ def merged_by_hand(checkpoint: Path, adapters: Path) -> None:
               {"format": "pt"})  # fmt: skip
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "gpt_neo", "llama", "qwen2", "t5", "bart"])
+@pytest.mark.parametrize("model_type", ["gpt2", "gpt_neo", "llama", "nanochat", "qwen2", "t5", "bart"])
 @torch.no_grad()
 def test_the_file_means_the_same_to_the_peers_merged_by_hand(model_type: str, seed: int, tmp_path: Path):
     """The peer's own layers (q_proj apart from k_proj) are changed by the tensors of their names."""
