@@ -70,7 +70,7 @@ class LoraLinear(JoinedLinear):
         nn.Module.__init__(self)  # the layer has its weights already
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.weight, self.bias = layer.weight, layer.bias
-        self.scale = config.alpha / config.rank
+        self.config, self.scale = config, config.alpha / config.rank
         self.dropout = nn.Dropout(config.dropout)
         self.adapters = nn.ModuleList(Adapter(place, layer.weight, config.rank) for place in places)
         self.enabled = True

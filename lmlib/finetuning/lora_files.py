@@ -26,6 +26,8 @@ NOT_DONE: dict[str, tuple[Any, ...]] = {
     "rank_pattern": (None, {}),
     "alpha_pattern": (None, {}),
     "lora_bias": (False, None),
+    "layers_to_transform": (None, []),
+    "exclude_modules": (None, []),
 }
 
 
@@ -41,14 +43,14 @@ def save_adapters(model: PretrainedModel, folder: str | Path, base: str | None =
         for adapter in adapters
         for part in ("A", "B")
     }
-    first, rank = next(iter(layers.values())), adapters[0].A.size(0)
+    config = next(iter(layers.values())).config
     values = {
         "peft_type": "LORA",
         "task_type": None,
         "base_model_name_or_path": base,
-        "r": rank,
-        "lora_alpha": first.scale * rank,
-        "lora_dropout": first.dropout.p,
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "lora_dropout": config.dropout,
         "target_modules": sorted(adapter.place.stored for adapter in adapters),
         "fan_in_fan_out": any(isinstance(where, Turned) for where in model.stored_names().values()),
         "bias": "none",
@@ -64,7 +66,8 @@ def load_adapters(model: PretrainedModel, folder: str | Path) -> None:
     was then.
     """
     folder = Path(folder)
-    config = _config(folder)
+    values = _values(folder)
+    config = LoraConfig(values["r"], values["lora_alpha"], values.get("lora_dropout", 0.0))
     file = folder / "adapter_model.safetensors"
     if not file.is_file():
         raise FileNotFoundError(f"{folder} has no {file.name}")
@@ -72,6 +75,8 @@ def load_adapters(model: PretrainedModel, folder: str | Path) -> None:
     known = {place.stored: place for place in places(model)}
     for layer, pair in pairs.items():
         problems += _misfits(model, layer, known.get(layer), pair, config.rank)
+    absent = [layer for layer in known if layer not in pairs and _is_target(layer, values["target_modules"])]
+    problems += [f"missing: {layer}.lora_A.weight and lora_B.weight" for layer in absent]
     if problems or not pairs:
         raise CheckpointError(f"{file} does not fit:\n  " + "\n  ".join(problems[:12] or ["it holds no adapter"]))
     attach(model, [known[layer] for layer in pairs], config)
@@ -97,14 +102,24 @@ def _misfits(model: PretrainedModel, layer: str, place: Place | None, pair: dict
     return found
 
 
-def _config(folder: Path) -> LoraConfig:
+def _is_target(layer: str, targets: str | list[str]) -> bool:
+    """Whether adapter_config.json names this layer: by the end of its name, or by a pattern for all of it."""
+    if isinstance(targets, str):
+        return re.fullmatch(targets, layer) is not None
+    return any(layer == target or layer.endswith(f".{target}") for target in targets)
+
+
+def _values(folder: Path) -> dict[str, Any]:
     values = hub.read_json(folder / "adapter_config.json")
     if values.get("peft_type") != "LORA":
         raise CheckpointError(f"{folder}: adapters of the type LORA are read; these are {values.get('peft_type')!r}")
     for option, off in NOT_DONE.items():
         if values.get(option) not in off:
             raise CheckpointError(f"{folder}: {option}={values[option]!r} is not supported; {off[0]!r} is")
-    return LoraConfig(values["r"], values["lora_alpha"], values.get("lora_dropout", 0.0))
+    lacking = [name for name in ("r", "lora_alpha", "target_modules") if name not in values]
+    if lacking:
+        raise CheckpointError(f"{folder}: adapter_config.json lacks {', '.join(lacking)}")
+    return values
 
 
 def _pairs(tensors: dict[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], list[str]]:

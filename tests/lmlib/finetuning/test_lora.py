@@ -152,6 +152,13 @@ def test_the_file_means_the_same_to_the_peers_merged_by_hand(model_type: str, se
     assert_close(outcome(model, batch), peer(**batch).logits, where=where)
 
 
+def change_config(folder: Path, change: dict[str, Any]) -> None:
+    """Other values in adapter_config.json; None takes one away."""
+    file = folder / "adapter_config.json"
+    values = json.loads(file.read_text("utf-8")) | change
+    file.write_text(json.dumps({name: value for name, value in values.items() if value is not None}), "utf-8")
+
+
 def test_adapters_of_some_parts_of_a_joined_layer_load(seed: int, tmp_path: Path):
     """The paper's choice, queries and values only: the part between them stays as it was."""
     model, batch = adapted("llama", seed), inputs("llama", seed)
@@ -159,8 +166,10 @@ def test_adapters_of_some_parts_of_a_joined_layer_load(seed: int, tmp_path: Path
     file = tmp_path / "adapter_model.safetensors"
     kept = {name: t for name, t in load_file(file).items() if ".q_proj." in name or ".v_proj." in name}
     save_file(kept, file)
-    some = build("llama", seed)
-    load_adapters(some, tmp_path)
+    for targets in (["q_proj", "v_proj"], r".*\.[qv]_proj"):
+        change_config(tmp_path, {"target_modules": targets})
+        some = build("llama", seed)
+        load_adapters(some, tmp_path)
     for layer in lora_layers(model).values():
         for adapter in layer.all_adapters():
             if not adapter.place.stored.endswith(("q_proj", "v_proj")):
@@ -225,11 +234,14 @@ def test_files_that_do_not_fit_are_refused_by_name(seed: int, tmp_path: Path):
     name = "base_model.model.model.layers.1.self_attn.k_proj.lora_B.weight"
     cases = {
         r"missing: model\.layers\.1\.self_attn\.k_proj\.lora_B": {n: t for n, t in tensors.items() if n != name},
+        r"missing: model\.layers\.0\.mlp\.down_proj\.lora_A\.weight and lora_B": {
+            n: t for n, t in tensors.items() if ".0.mlp.down_proj." not in n
+        },
         r"misshapen: .*k_proj\.lora_B\.weight needs \(8, 3\), stored \(9, 3\)": tensors | {name: torch.zeros(9, 3)},
         r"unused: model\.layers\.7\.q is no linear layer, with a weight of its own, of Llama": tensors
         | {"base_model.model.model.layers.7.q.lora_A.weight": torch.zeros(3, 16)},
         r"unused: lm_head\.bias is no weight of an adapter": tensors | {"lm_head.bias": torch.zeros(2)},
-        "it holds no adapter": {},
+        r"missing: model\.layers\.0\.self_attn\.q_proj": {},
     }
     model = build("llama", seed)
     for message, stored in cases.items():
@@ -240,6 +252,10 @@ def test_files_that_do_not_fit_are_refused_by_name(seed: int, tmp_path: Path):
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     with pytest.raises(CheckpointError, match=r"is no linear layer, .* of Gpt2"):
         load_adapters(build("gpt2", seed), tmp_path)
+    save_file({}, tmp_path / "adapter_model.safetensors")
+    change_config(tmp_path, {"target_modules": ["elsewhere"]})
+    with pytest.raises(CheckpointError, match="it holds no adapter"):
+        load_adapters(model, tmp_path)
     (tmp_path / "adapter_model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no adapter_model\.safetensors"):
         load_adapters(model, tmp_path)
@@ -249,13 +265,14 @@ def test_files_that_do_not_fit_are_refused_by_name(seed: int, tmp_path: Path):
     ("change", "message"),
     [
         ({"peft_type": "IA3"}, "these are 'IA3'"),
+        ({"r": None}, "lacks r"),
+        ({"layers_to_transform": [0]}, r"layers_to_transform=\[0\] is not supported"),
         ({"use_dora": True}, "use_dora=True is not supported; False is"),
         ({"modules_to_save": ["score"]}, r"modules_to_save=\['score'\] is not supported"),
     ],
 )
 def test_what_other_libraries_can_and_we_cannot_is_refused(change: dict, message: str, seed: int, tmp_path: Path):
     save_adapters(adapted("llama", seed), tmp_path)
-    file = tmp_path / "adapter_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
+    change_config(tmp_path, change)
     with pytest.raises(CheckpointError, match=message):
         load_adapters(build("llama", seed), tmp_path)
