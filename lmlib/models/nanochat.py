@@ -5,14 +5,14 @@ queries and keys are normalised; the embedding is normalised as well; and scores
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from lmlib.models.base import Stored, joined, linear
 from lmlib.models.llama import Llama, LlamaConfig
-from lmlib.transformer import Shape
+from lmlib.transformer import Block, Shape
 
 
 @dataclass
@@ -73,7 +73,7 @@ class NanoChat(Llama):
 
     def block_names(self, ours: str, theirs: str) -> dict[str, Stored]:
         heads = [f"{theirs}.self_attn.{part}_proj" for part in ("q", "k", "v")]
-        attention = self.decoder.blocks[0].attention
+        attention = cast("Block", self.decoder.blocks[0]).attention
         bias = self.config.attention_bias
         return {
             **joined(f"{ours}.attention.qkv", heads, attention.sizes, bias),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.func import functional_call
 
-from lmlib.attention import MultiHeadAttention
+from lmlib.attention import JoinedLinear, MultiHeadAttention
 from lmlib.layers import FeedForward, GatedFeedForward
 from lmlib.transformer import Block
 
@@ -82,7 +82,7 @@ class Cut:
         return torch.cat([one for part in parts for one in part], self.dim)
 
 
-class ShardedLinear(nn.Linear):
+class ShardedLinear(JoinedLinear):
     """One process's slice of a linear layer; `cuts` says of each divided parameter how."""
 
     def __init__(self, whole: nn.Linear, cuts: dict[str, Cut], shards: DeviceMesh):
@@ -111,6 +111,9 @@ class ColumnParallelLinear(ShardedLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(copy_to_shards(x, self.shards), self.weight, self.bias)
+
+    def part(self, x: Tensor, start: int, end: int) -> Tensor:
+        return super().part(copy_to_shards(x, self.shards), start, end)
 
 
 class RowParallelLinear(ShardedLinear):
@@ -175,9 +178,6 @@ class ParallelAttention(MultiHeadAttention):
         self.out = RowParallelLinear(whole.out, shards)
         self.query_norm = None if whole.query_norm is None else HeadNorm(whole.query_norm, shards)
         self.key_norm = None if whole.key_norm is None else HeadNorm(whole.key_norm, shards)
-
-    def _project(self, x: Tensor, first: int, last: int) -> Tensor:
-        return super()._project(copy_to_shards(x, self.shards), first, last)
 
     def _attend(
         self,
