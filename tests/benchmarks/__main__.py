@@ -1,31 +1,45 @@
 """`python -m tests.benchmarks`: one table of ratios to the peer libraries. No test asserts a time."""
 
 import argparse
+import importlib.metadata
+import platform
 
 import torch
 
-from tests.benchmarks import decoding, training
+from tests.benchmarks import decoding, llama, training
 from tests.benchmarks.interleaved import table
+
+LIBRARIES = ("torch", "transformers", "x-transformers", "litgpt")
 
 
 def main() -> None:
-    """Run the comparisons and print the table."""
+    """Run the comparisons, one after the other in this process, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=decoding.SIZES, default="124M")
     parser.add_argument("--dtype", choices=decoding.DTYPES, nargs="+", default=list(decoding.DTYPES))
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
-    ratios = [training.compare(name, given.rounds, given.device) for name in training.SHAPES]
-    ratios += [
-        decoding.compare(given.size, dtype, batch, given.tokens, given.rounds, given.device)
-        for dtype in given.dtype
-        for batch in given.batch
-    ]
-    print(f"{torch.get_num_threads()} threads on {given.device}; time of transformers divided by ours")
+    ratios = [ratio for name in training.SIZES for ratio in training.compare(name, given.rounds, given.device)]
+    for dtype in given.dtype:
+        for batch in given.batch:
+            ratios += decoding.compare(given.size, dtype, batch, given.tokens, given.rounds, given.device)
+    ratios += llama.compare_training(given.rounds, given.device)
+    for dtype in given.dtype:
+        ratios += llama.compare_decoding(given.size, decoding.DTYPES[dtype], given.tokens, given.rounds, given.device)
+    versions = ", ".join(map(_version, LIBRARIES))
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {given.device}; {versions}")
+    print("Time of the peer divided by ours: above 1, ours is the faster one.\n")
     print(table(ratios))
+
+
+def _version(library: str) -> str:
+    try:
+        return f"{library} {importlib.metadata.version(library)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{library} not installed"
 
 
 if __name__ == "__main__":

@@ -1,44 +1,38 @@
-"""Greedy decoding, ours against transformers' generate: GPT-2's shape, the same random weights, the same tokens."""
-
-from typing import Any
+"""Greedy decoding, ours against the peers' own loops: GPT-2's shape, the same random weights, the same tokens."""
 
 import torch
-from transformers import GPT2Config as PeerConfig
-from transformers import GPT2LMHeadModel
 
 from lmlib.decoding import Stop, generate
-from lmlib.models.gpt2 import Gpt2, Gpt2Config
-from tests.benchmarks.interleaved import Ratio, measure
+from tests.benchmarks import peers
+from tests.benchmarks.interleaved import Program, Ratio, measure
 
-SIZES = {"124M": (768, 12, 12), "tiny": (64, 2, 2)}  # d_model, layers, heads
+SIZES = {"124M": peers.Size(768, 12, 12, 1024, 50257), "tiny": peers.Size(64, 2, 2, 1024, 500)}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PROMPT_LENGTH = 16
 
 
-def both(size: str, dtype: torch.dtype, device: str) -> tuple[Any, Any]:
-    """The peer and our model with the same weights, drawn from seed 0."""
-    d_model, n_layers, n_heads = SIZES[size]
-    torch.manual_seed(0)
-    peer = GPT2LMHeadModel(PeerConfig(n_embd=d_model, n_layer=n_layers, n_head=n_heads)).eval()
-    ours = Gpt2(Gpt2Config(d_model=d_model, n_layers=n_layers, n_heads=n_heads), "language_model").eval()
-    ours.load_stored(peer.state_dict())
-    peer.generation_config.eos_token_id = None
-    return peer.to(device, dtype), ours.to(device, dtype)
+def compare(size_name: str, dtype: str, batch: int, n_new: int, rounds: int, device: str) -> list[Ratio]:
+    """Ratios of times for `n_new` tokens after each of `batch` prompts. Raises AssertionError when tokens differ."""
+    programs = _programs(SIZES[size_name], DTYPES[dtype], batch, n_new, device)
+    if dtype == "float32":  # in bfloat16 scores tie, and the programs may then go different ways
+        written = {name: program() for name, program in programs.items()}
+        for name, tokens in written.items():
+            assert tokens == written["ours"], f"{name} and ours do not write the same tokens"
+    work = f"greedy GPT-2 {size_name}, {n_new} tokens, batch {batch}, {dtype}"
+    return measure(work, programs.pop("ours"), programs, rounds)
 
 
-def compare(size: str, dtype: str, batch: int, n_new: int, rounds: int, device: str) -> Ratio:
-    """Ratio of times for `n_new` tokens after each of `batch` prompts. Raises AssertionError when tokens differ."""
-    peer, ours = both(size, DTYPES[dtype], device)
-    vocab = ours.config.vocab_size
-    ids = torch.randint(0, vocab, (batch, PROMPT_LENGTH), generator=torch.Generator().manual_seed(1)).to(device)
+def _programs(size: peers.Size, dtype: torch.dtype, batch: int, n_new: int, device: str) -> dict[str, Program]:
+    peer = peers.transformers_gpt2(size).eval()
+    stored = peer.state_dict()
+    model = peers.ours(size, stored).eval().to(device, dtype)
+    wrapped = peers.x_transformers(size, stored).eval().to(device, dtype)
+    peer.to(device, dtype)
+    shape, drawn = (batch, PROMPT_LENGTH), torch.Generator().manual_seed(1)
+    ids = torch.randint(0, size.vocab_size, shape, generator=drawn).to(device)
     options = {"max_new_tokens": n_new, "do_sample": False, "pad_token_id": 0, "attention_mask": torch.ones_like(ids)}
-
-    def run_peer() -> list[list[int]]:
-        return peer.generate(ids, **options)[:, PROMPT_LENGTH:].tolist()
-
-    def run_ours() -> list[list[int]]:
-        return [row.tokens for row in generate(ours, ids, n_new, stop=Stop(()))]
-
-    if dtype == "float32":  # in bfloat16 scores tie, and the two may then go different ways
-        assert run_ours() == run_peer(), "the two do not write the same tokens"
-    return measure(f"greedy GPT-2 {size} {dtype} batch {batch}, {n_new} tokens", run_ours, run_peer, rounds)
+    return {
+        "ours": lambda: [row.tokens for row in generate(model, ids, n_new, stop=Stop(()))],
+        "transformers": lambda: peer.generate(ids, **options)[:, PROMPT_LENGTH:].tolist(),
+        "x-transformers": lambda: wrapped.generate(ids, n_new, temperature=0.0).tolist(),
+    }

@@ -1,37 +1,47 @@
-"""Two programs timed in turns, so that what else the machine does falls on both; the result is a ratio."""
+"""Programs timed in turns, so that what else the machine does falls on all of them; the results are ratios."""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+
+Program = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Ratio:
     """How many times as fast ours is as the peer: median, smallest and largest over the rounds."""
 
-    name: str
+    work: str
+    peer: str
     median: float
     smallest: float
     largest: float
     seconds: float  # ours, median
 
 
-def measure(name: str, ours: Callable[[], object], peer: Callable[[], object], rounds: int) -> Ratio:
-    """Run both once to warm up, then `rounds` times in turns, each going first every second time."""
-    ours(), peer()
-    ratios, own = [], []
+def measure(work: str, ours: Program, peers: Mapping[str, Program], rounds: int) -> list[Ratio]:
+    """Run all once to warm up, then `rounds` times in turns, another one first each time; one ratio for each peer."""
+    programs = [ours, *peers.values()]
+    for program in programs:
+        program()
+    spent: dict[Program, list[float]] = {program: [] for program in programs}
     for i in range(rounds):
-        order = (ours, peer) if i % 2 else (peer, ours)
-        spent = {program: _seconds(program) for program in order}
-        ratios.append(spent[peer] / spent[ours])
-        own.append(spent[ours])
-    return Ratio(name, statistics.median(ratios), min(ratios), max(ratios), statistics.median(own))
+        first = i % len(programs)
+        for program in programs[first:] + programs[:first]:
+            spent[program].append(_seconds(program))
+    own = statistics.median(spent[ours])
+    return [_ratio(work, name, spent[ours], spent[peer], own) for name, peer in peers.items()]
 
 
-def _seconds(program: Callable[[], object]) -> float:
+def _ratio(work: str, peer: str, ours: list[float], theirs: list[float], own: float) -> Ratio:
+    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+    return Ratio(work, peer, statistics.median(ratios), min(ratios), max(ratios), own)
+
+
+def _seconds(program: Program) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -42,10 +52,10 @@ def _seconds(program: Callable[[], object]) -> float:
 
 
 def table(ratios: list[Ratio]) -> str:
-    """One line for each comparison; above 1 ours is the faster one."""
-    width = max(len(ratio.name) for ratio in ratios)
-    head = f"{'':{width}}  {'ratio':>6}  {'min':>6}  {'max':>6}  {'ours':>9}"
+    """One line of Markdown for each comparison; above 1 ours is the faster one."""
+    head = ["| work | peer | ratio | min | max | ours |", "| --- | --- | --- | --- | --- | --- |"]
     lines = [
-        f"{r.name:{width}}  {r.median:6.2f}  {r.smallest:6.2f}  {r.largest:6.2f}  {r.seconds:7.3f} s" for r in ratios
+        f"| {r.work} | {r.peer} | {r.median:.2f} | {r.smallest:.2f} | {r.largest:.2f} | {r.seconds:.3f} s |"
+        for r in ratios
     ]
-    return "\n".join([head, *lines])
+    return "\n".join(head + lines)

@@ -1,6 +1,7 @@
-"""The timing itself: the programs take turns, each first every second time, and the ratio points the right way."""
+"""The timing itself: the programs take turns, each first in its turn, and the ratio points the right way."""
 
 import time
+from functools import partial
 
 from tests.benchmarks.interleaved import measure, table
 
@@ -8,15 +9,14 @@ from tests.benchmarks.interleaved import measure, table
 def test_programs_take_turns_and_a_faster_one_has_a_ratio_above_one() -> None:
     calls: list[str] = []
 
-    def ours() -> None:
-        calls.append("ours")
+    def run(name: str, seconds: float) -> None:
+        calls.append(name)
+        time.sleep(seconds)
 
-    def peer() -> None:
-        calls.append("peer")
-        time.sleep(0.02)
-
-    ratio = measure("sleep", ours, peer, rounds=4)
-    assert calls[2:] == ["peer", "ours", "ours", "peer"] * 2
-    assert ratio.smallest > 1
-    assert ratio.smallest <= ratio.median <= ratio.largest
-    assert "sleep" in table([ratio])
+    ours, slow, slower = partial(run, "ours", 0), partial(run, "slow", 0.02), partial(run, "slower", 0.06)
+    first, second = measure("sleep", ours, {"slow": slow, "slower": slower}, rounds=3)
+    assert calls[3:] == ["ours", "slow", "slower", "slow", "slower", "ours", "slower", "ours", "slow"]
+    assert (first.peer, second.peer) == ("slow", "slower")
+    assert 1 < first.smallest <= first.median <= first.largest
+    assert second.median > first.median
+    assert "| sleep | slower |" in table([first, second])

@@ -1,53 +1,66 @@
-"""One training step, ours against transformers: the same GPT-2 shape, weights, batch and optimiser, the same loss."""
+"""Some training steps, ours against the peers: the same GPT-2, weights, batch and optimiser; the first losses agree."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from transformers import GPT2Config as PeerConfig
-from transformers import GPT2LMHeadModel
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from lmlib.models.gpt2 import Gpt2, Gpt2Config
-from tests.benchmarks.interleaved import Ratio, measure
+from tests.benchmarks import peers
+from tests.benchmarks.interleaved import Program, Ratio, measure
 
-SHAPES = {"4 × 128": (128, 4, 4, 64, 12), "6 × 384": (384, 6, 6, 256, 8)}  # d_model, layers, heads, context, batch
-VOCAB_SIZE = 65  # characters of Shakespeare's plays
-
-
-def compare(name: str, rounds: int, device: str, steps: int = 5) -> Ratio:
-    """Ratio of times for some steps in float32. Raises AssertionError when the first losses differ."""
-    d_model, n_layers, n_heads, context, batch = SHAPES[name]
-    sizes = {"n_embd": d_model, "n_layer": n_layers, "n_head": n_heads, "n_positions": context}
-    torch.manual_seed(0)
-    peer = GPT2LMHeadModel(
-        PeerConfig(
-            vocab_size=VOCAB_SIZE,
-            bos_token_id=None,
-            eos_token_id=None,
-            resid_pdrop=0,
-            embd_pdrop=0,
-            attn_pdrop=0,
-            **sizes,
-        )
-    )
-    own = {"d_model": d_model, "n_layers": n_layers, "n_heads": n_heads, "max_positions": context}
-    dropout = {"dropout": 0.0, "residual_dropout": 0.0, "attention_dropout": 0.0}
-    ours = Gpt2(Gpt2Config(vocab_size=VOCAB_SIZE, **own, **dropout), "language_model")
-    ours.load_stored(peer.state_dict())
-    ids = torch.randint(0, VOCAB_SIZE, (batch, context), generator=torch.Generator().manual_seed(1)).to(device)
-    programs = [training(model.to(device).train(), ids, steps) for model in (ours, peer)]
-    torch.testing.assert_close(*(program() for program in programs))
-    return measure(f"training step {name}, context {context}, batch {batch}", *programs, rounds)
+BATCHES = {"4 × 128": 12, "6 × 384": 8}
+SIZES = {
+    "4 × 128": peers.Size(128, 4, 4, 64, 65),
+    "6 × 384": peers.Size(384, 6, 6, 256, 65),
+}  # Shakespeare's characters
+LossOf = Callable[[Tensor], Tensor]  # ids (B, T) → loss
 
 
-def training(model: Any, ids: torch.Tensor, steps: int) -> Callable[[], float]:
+def compare(name: str, rounds: int, device: str, steps: int = 5) -> list[Ratio]:
+    """Ratios of times for some steps in float32. Raises AssertionError when the first losses differ."""
+    size = SIZES[name]
+    ids = torch.randint(0, size.vocab_size, (BATCHES[name], size.context), generator=torch.Generator().manual_seed(1))
+    ids = ids.to(device)
+    programs = _programs(size, ids, steps, device)
+    first = [program() for program in programs.values()]
+    torch.testing.assert_close(first, [first[0]] * len(first), rtol=1e-4, atol=1e-4)
+    work = f"training, {steps} steps, {name}, context {size.context}, batch {BATCHES[name]}, float32"
+    return measure(work, programs.pop("ours"), programs, rounds)
+
+
+def _programs(size: peers.Size, ids: Tensor, steps: int, device: str) -> dict[str, Program]:
+    peer = peers.transformers_gpt2(size)
+    stored = peer.state_dict()
+    targets = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], -1)], dim=1)
+    model = peers.ours(size, stored).to(device)
+    script, fused, whole = (peers.script(size, stored).to(device) for _ in range(3))
+    compiled = torch.compile(whole)
+    plain, wrapped = peers.TorchGpt(size, stored).to(device), peers.x_transformers(size, stored).to(device)
+    peer.to(device)
+
+    def torch_loss(ids: Tensor) -> Tensor:
+        return F.cross_entropy(plain(ids)[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+
+    return {
+        "ours": steps_of(model, lambda ids: model(ids, labels=ids).loss, ids, steps),
+        "nanoGPT's style, eager, as published": steps_of(script, lambda i: script(i, targets), ids, steps, fused=False),
+        "nanoGPT's style, eager, fused AdamW": steps_of(fused, lambda i: fused(i, targets), ids, steps),
+        "nanoGPT's style, compiled, fused AdamW": steps_of(whole, lambda i: compiled(i, targets), ids, steps),
+        "transformers": steps_of(peer, lambda ids: peer(ids, labels=ids).loss, ids, steps),
+        "x-transformers": steps_of(wrapped, wrapped, ids, steps),
+        "torch.nn.TransformerEncoder": steps_of(plain, torch_loss, ids, steps),
+    }
+
+
+def steps_of(model: nn.Module, loss_of: LossOf, ids: Tensor, steps: int, fused: bool = True) -> Callable[[], float]:
     """A program that takes some steps and returns the first loss of its call."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    optimiser = torch.optim.AdamW(model.train().parameters(), lr=1e-4, fused=fused)
 
     def run() -> float:
         losses = []
         for _ in range(steps):
-            loss = model(ids, labels=ids).loss
+            loss = loss_of(ids)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
