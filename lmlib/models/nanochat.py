@@ -4,7 +4,7 @@ New in this family: the feed-forward layer is plain, with a squared ReLU (So et 
 queries and keys are normalised; the embedding is normalised as well; and scores are bent to stay below a cap.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -30,8 +30,6 @@ class NanoChatConfig(LlamaConfig):
     activation: str = "relu2"
     eos_token_id: int | list[int] | None = 1
     score_cap: float | None = 15.0
-    d_head: int | None = field(default=None, init=False)
-    mlp_bias: bool = field(default=False, init=False)
 
     def shape(self) -> Shape:
         return replace(super().shape(), gated=False, norm="rms_plain", head_norm=True, ff_bias=False)

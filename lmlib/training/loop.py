@@ -14,6 +14,7 @@ from lmlib.training.log import Log
 from lmlib.training.optimizers import make_optimizers, set_rate
 from lmlib.training.progress import progress_bar
 from lmlib.training.random_state import load_random_state, random_state, set_seed
+from lmlib.training.run import Run
 from lmlib.training.schedules import rate_at
 
 Batch = dict[str, Tensor]
@@ -57,15 +58,18 @@ def train(
 
     batches: without end, each a dict of tensors. loss(model, batch) is a mean over count(model, batch) labels, which is
     asked for with accumulation only. evaluate(model) gives named numbers, and cannot change the run.
-    Raises TrainingError when the loss is not finite.
+    With config.folder the run is kept there, and the same call goes on from its newest checkpoint, bit for bit.
+    Raises TrainingError when the loss is not finite, CheckpointFileError when the run cannot be kept.
     """
     device = config.torch_device()
     model.to(device).train()
     set_seed(config.seed)
     optimizers = make_optimizers(model, config)
-    log = Log()
+    run = Run(model, optimizers, batches, config)
     called = torch.compile(model) if config.compile else model
     source = iter(batches)
+    run.restore()
+    log = run.log
     with progress_bar(log.n_steps, config.steps) as bar:
         for step in range(log.n_steps, config.steps):
             share = rate_at(step, config.schedule, config.steps, config.warmup_steps, config.final_rate)
@@ -82,6 +86,8 @@ def train(
             bar.update()
             if evaluate and is_due(step + 1, config.evaluate_every, config.steps):
                 log.evaluations.append((step + 1, evaluated(model, evaluate)))
+            if is_due(step + 1, config.checkpoint_every, config.steps):
+                run.save()
     model.eval()
     return log
 

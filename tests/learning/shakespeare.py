@@ -1,7 +1,7 @@
 """Tiny Shakespeare by characters: what each ingredient of training is worth, one added after the other.
 
-The setting is nanoGPT's for a CPU: 4 layers, 4 heads, 128 wide, context 64, batch 12, 2,000 steps, no dropout, the first
-90 % of the text to train on. The loss is the mean over the whole rest, in windows of 64 that do not overlap.
+The setting is nanoGPT's for a CPU: 4 layers, 4 heads, 128 wide, context 64, batch 12, 2,000 steps, no dropout, the
+first 90 % of the text to train on. The loss is the mean over the whole rest, in windows of 64 that do not overlap.
 """
 
 import argparse
