@@ -257,7 +257,7 @@ def ranges(
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlabel(x_label)
     if len(series) > 1:
-        ax.legend()
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(series))  # below: rows fill the panel
 
 
 def show(fig: Figure, alt: str) -> None:

@@ -70,9 +70,9 @@ def rotate_document(ids: Sequence[int], generator: Draw) -> list[int]:
 class Denoising:
     """Documents → input_ids, attention_mask (B, S) of the damaged text, and labels (B, T), the whole text.
 
-    Both sides stand between start and end. `noises` are applied in the order of `NOISES` turned round: sentences are
-    permuted and the text rotated before tokens change. The default is what the paper trains its large model with.
-    `rate` is the share of tokens that masking, deletion and infilling hit, each.
+    Both sides stand between start and end. Whatever the order of `noises`, sentences are permuted first, then the text
+    is rotated, then spans are infilled, tokens deleted, tokens masked. The default is what the paper trains its large
+    model with. `rate` is the share of tokens that infilling, deletion and masking hit, each.
     """
 
     tokens: SpecialTokens

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sentence_transformers import losses
+from sentence_transformers.sentence_transformer import losses
 from torch import nn
 
 from lmlib.models.bert import Bert, BertConfig

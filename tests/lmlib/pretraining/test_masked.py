@@ -96,7 +96,9 @@ def test_the_peer_chooses_whole_words_as_often(seed):
     lengths = word_lengths(seed, 200)
     words = [words_of(row) for row in lengths]
     ours = Masked(TOKENS, mask_share=1.0, random_share=0.0, generator=generator(seed))(words)
-    collate = DataCollatorForLanguageModeling(peer_tokenizer(), whole_word_mask=True, mask_replace_prob=1.0, seed=seed)
+    collate = DataCollatorForLanguageModeling(
+        peer_tokenizer(), whole_word_mask=True, mask_replace_prob=1.0, random_replace_prob=0.0, seed=seed
+    )
     features = []
     for of_row, text in zip(lengths, words, strict=True):
         starts = np.cumsum([0, *of_row])[:-1] + np.arange(len(of_row))  # a gap between words
