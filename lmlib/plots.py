@@ -133,3 +133,41 @@ def as_png(fig: Figure) -> bytes:
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def training_curves(
+    losses: ArrayLike,
+    learning_rates: ArrayLike,
+    gradient_norms: ArrayLike,
+    evaluations: Mapping[str, tuple[Sequence[int], Sequence[float]]],
+) -> Figure:
+    """A run in three panels: loss and what was evaluated (nats), learning rate, norm of the gradients before clipping.
+
+    Of long runs each point is the mean of a stretch of steps. `evaluations` are name → (steps done, values).
+    """
+    fig, (loss, rate, norm) = figure("Loss", "Learning rate", "Gradient norm", width=9.0, height=2.8)
+    steps, smooth = stretches(losses)
+    loss.plot(steps, smooth, color=COLOURS[0], label="training")
+    for i, (name, (done, values)) in enumerate(evaluations.items(), 1):
+        loss.plot(done, values, color=COLOURS[i % 6], linestyle=DASHES[i % 6], marker=MARKERS[i % 6], label=name)
+    if evaluations:
+        loss.legend()
+    lines(rate, *_named("rate", learning_rates), x_label="step", y_label="learning rate", markers=False)
+    lines(norm, *_named("norm", gradient_norms), x_label="step", y_label="norm of all gradients", markers=False)
+    loss.set_xlabel("step")
+    loss.set_ylabel("loss (nats)")
+    norm.set_yscale("log")
+    return fig
+
+
+def stretches(values: ArrayLike, n_points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """The middle step and the mean value of each of at most `n_points` stretches of about one length; steps from 1."""
+    parts = np.array_split(np.asarray(values, dtype=float), min(n_points, len(np.asarray(values))))
+    ends = np.cumsum([len(part) for part in parts])
+    middles = ends - np.array([(len(part) - 1) / 2 for part in parts])
+    return middles, np.array([part.mean() for part in parts])
+
+
+def _named(name: str, values: ArrayLike) -> tuple[np.ndarray, dict[str, ArrayLike]]:
+    steps, smooth = stretches(values)
+    return steps, {name: smooth}

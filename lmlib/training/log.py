@@ -3,6 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from lmlib import plots
+
 
 @dataclass
 class Log:
@@ -35,6 +39,32 @@ class Log:
             raise ValueError(f"nothing named {name!r} was evaluated; there are: {', '.join(known) or 'none'}")
         steps, values = zip(*found, strict=True)
         return list(steps), list(values)
+
+    def plot(self) -> Figure:
+        """Loss, learning rate and gradient norm against the step. Raises ValueError for a log without a step."""
+        self._check_steps()
+        names = dict.fromkeys(name for _, values in self.evaluations for name in values)
+        curves = {name: self.evaluation(name) for name in names}
+        return plots.training_curves(self.losses, self.learning_rates, self.gradient_norms, curves)
+
+    def show(self) -> None:
+        """Display the plot in a notebook, with a sentence that says what it shows."""
+        plots.show(self.plot(), self.describe())
+
+    def describe(self) -> str:
+        """The run in a sentence."""
+        self._check_steps()
+        values = self.evaluations[-1][1] if self.evaluations else {}
+        last = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        return (
+            f"Training loss over {self.n_steps} steps, from {self.losses[0]:.3f} to {self.losses[-1]:.3f}"
+            f"{'; at the end ' + last if last else ''}. The learning rate was {max(self.learning_rates):.2g} at its "
+            f"highest, the largest gradient norm {max(self.gradient_norms):.2g}."
+        )
+
+    def _check_steps(self) -> None:
+        if not self.losses:
+            raise ValueError("the log holds no step yet; train first")
 
     def state_dict(self) -> dict[str, Any]:
         """The log in plain lists and numbers."""

@@ -75,7 +75,7 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
 
 def test_another_config_is_refused_with_what_differs(tmp_path: Path) -> None:
     train(tiny_model(), tiny_loader(), config(2, folder=tmp_path))
-    with pytest.raises(ValueError, match=r"holds a run with steps=2 \(now 3\), weight_decay=0.1 \(now 0.2\); give that"):
+    with pytest.raises(ValueError, match=r"a run with steps=2 \(now 3\), weight_decay=0.1 \(now 0.2\); give that"):
         train(tiny_model(), tiny_loader(), config(3, folder=tmp_path, weight_decay=0.2))
     with pytest.raises(ValueError, match="a loader with seed=3; this one has 4"):
         train(tiny_model(), tiny_loader(seed=4), config(2, folder=tmp_path))
@@ -118,7 +118,7 @@ while True:
 
 
 def kill_a_writer(folder: Path, seconds: float, size: int) -> int:
-    """Start a process that writes checkpoints, kill -9 it after some time, and return the last step that it reported."""
+    """Start a process that writes checkpoints, kill -9 it after some time; the last step that it reported."""
     start = max([int(path.stem[5:]) for path in checkpoints(folder)], default=0)
     command = [sys.executable, "-c", WRITER, str(folder), str(start), str(size)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ) as writer:
