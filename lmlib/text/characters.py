@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from lmlib.text.tokenizer import AddedToken, Template, Tokenizer, count_words, numbered
+from lmlib.text.tokenizer import AddedToken, Template, Tokenizer, count_words, numbered, padding_and_unknown
 
 
 class Characters(Tokenizer):
@@ -30,13 +30,13 @@ class Characters(Tokenizer):
         The first special token pads and the second stands for unknown characters. Of characters that are equally
         frequent the lower code points stay.
         """
-        pads, unknown, *_ = _two(special_tokens)
-        counts = count_words(cls(numbered(special_tokens), unknown, special_tokens, padding=pads), texts)
+        padding, unknown = padding_and_unknown(special_tokens)
+        counts = count_words(cls(numbered(special_tokens), unknown, special_tokens, padding=padding), texts)
         room = None if vocab_size is None else vocab_size - len(special_tokens)
         if room is not None and room < 1:
             raise ValueError(f"vocab_size={vocab_size} has no room for a character beside {', '.join(special_tokens)}")
         kept = sorted(counts, key=lambda char: (-counts[char], char))[:room]
-        return cls(numbered([*special_tokens, *sorted(kept)]), unknown, special_tokens, padding=pads)
+        return cls(numbered([*special_tokens, *sorted(kept)]), unknown, special_tokens, padding=padding)
 
     def words(self, text: str) -> list[str]:
         """Every character is a word."""
@@ -55,9 +55,3 @@ class Characters(Tokenizer):
     def join(self, pieces: list[str]) -> str:
         """The characters one after the other."""
         return "".join(pieces)
-
-
-def _two(special_tokens: Sequence[str]) -> Sequence[str]:
-    if len(special_tokens) < 2 or isinstance(special_tokens, str):
-        raise ValueError(f"two special tokens are needed, one to pad and one for the unknown; got {special_tokens!r}")
-    return special_tokens

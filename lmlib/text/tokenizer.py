@@ -221,3 +221,10 @@ def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[str]:
 def numbered(pieces: Iterable[str]) -> dict[str, int]:
     """Ids from 0 on, in this order; a piece that comes again keeps its first id."""
     return {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+
+
+def padding_and_unknown(special_tokens: Sequence[str]) -> tuple[str, str]:
+    """The first two special tokens of a kind that has unknown characters. Raises ValueError for fewer."""
+    if len(special_tokens) < 2 or isinstance(special_tokens, str):
+        raise ValueError(f"two special tokens are needed, one to pad and one for the unknown; got {special_tokens!r}")
+    return special_tokens[0], special_tokens[1]

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from lmlib.text.lattice import best_segmentation, build_trie, edges
-from lmlib.text.tokenizer import AddedToken, Normalization, Template, Tokenizer, count_words, numbered
+from lmlib.text.tokenizer import (
+    AddedToken,
+    Normalization,
+    Template,
+    Tokenizer,
+    count_words,
+    numbered,
+    padding_and_unknown,
+)
 from lmlib.text.unigram_training import learn_pieces
 
 SPACE = "▁"
@@ -60,11 +68,7 @@ class Unigram(Tokenizer):
         """
         if not 0 < coverage <= 1:
             raise ValueError(f"coverage must be above 0 and at most 1; got {coverage}")
-        if len(special_tokens) < 2 or isinstance(special_tokens, str):
-            raise ValueError(
-                f"two special tokens are needed, one to pad and one for the unknown; got {special_tokens!r}"
-            )
-        padding, unknown = special_tokens[:2]
+        padding, unknown = padding_and_unknown(special_tokens)
         bare = cls(
             dict.fromkeys(special_tokens, 0.0), unknown, special_tokens, normalization=normalization, padding=padding
         )

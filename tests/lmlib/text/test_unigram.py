@@ -62,6 +62,13 @@ def test_the_best_segmentation_has_the_highest_score_of_all(word: str):
     assert sum(SCORES[piece] for piece in found) == pytest.approx(best)
 
 
+def test_of_equal_segmentations_the_one_with_the_longest_last_piece_is_taken_as_in_the_peer():
+    scores = {"<unk>": 0.0, "▁": -1.0, "a": -1.0, "b": -1.0, "ab": -2.0, "ba": -2.0}
+    ours = Unigram(scores, added=["<unk>"], padding=None)
+    for text, pieces in (("ab", ["▁", "ab"]), ("aba", ["▁", "a", "ba"])):
+        assert ours.tokens(ours.encode(text)) == pieces == peer_of(ours).encode(text).tokens
+
+
 def test_em_never_makes_the_words_less_probable():
     words = Counter({"banana": 3, "bandana": 2, "ananas": 4, "and": 5})
     scores, likelihoods = seed_pieces(words, 40), []

@@ -90,10 +90,9 @@ def test_trained_pieces_write_the_text_about_as_short_as_those_of_the_peer() -> 
     alphabet = {piece for piece in peer.get_vocab() if len(piece.removeprefix("##")) == 1}
     assert alphabet <= set(ours.vocabulary)
     assert len(ours) == len(peer.get_vocab())
-    mine, theirs = (
-        sum(len(ids) for ids in map(encode, corpus)) for encode in (ours.encode, lambda t: peer.encode(t).ids)
-    )
-    assert abs(mine - theirs) <= 0.1 * theirs  # its ids of pieces inside words, hence its ties, change at each run
+    mine = sum(len(ours.encode(text, add_special_tokens=False)) for text in corpus)
+    theirs = sum(len(peer.encode(text, add_special_tokens=False)) for text in corpus)
+    assert abs(mine - theirs) <= 0.05 * theirs  # its ids of pieces inside words, hence its ties, change at each run
 
 
 def test_decoding_sets_words_apart_by_a_space() -> None:
