@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from lmlib.data.tasks.classification import LabelledText
 from lmlib.evaluation.classification import accuracy, f1
+from lmlib.finetuning.prediction import logits_of
 from lmlib.text.wordpiece import WordPiece
 
 
@@ -38,23 +40,12 @@ def classes(examples: Sequence[LabelledText]) -> tuple[str, ...]:
     return tuple(sorted({example.label for example in examples}))
 
 
-@torch.inference_mode()
 def probabilities(model: nn.Module, collator: Collator, texts: Sequence[str], batch_size: int = 64) -> Tensor:
     """The probability of each class for each text, (N, n_labels), in the order given."""
     if not texts:
         raise ValueError("there is no text to classify")
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    found = torch.empty(len(texts), len(collator.labels))
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # like lengths share a batch
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        batch = collator.tokenizer([texts[i] for i in rows], collator.max_length)
-        logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits  # (B, n_labels)
-        found[rows] = logits.float().softmax(-1).cpu()
-    model.train(was_training)
-    return found
+    tokenize = partial(collator.tokenizer, max_length=collator.max_length)
+    return torch.stack(logits_of(model, texts, tokenize, len, batch_size)).softmax(-1)
 
 
 def predict(model: nn.Module, collator: Collator, texts: Sequence[str], batch_size: int = 64) -> list[str]:

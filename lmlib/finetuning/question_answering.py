@@ -4,7 +4,7 @@ A text that is too long for the model is read in windows that overlap. A window 
 [CLS], which so means "no answer here". Shapes: B windows, T tokens. Source: Devlin et al. 2019, sections 4.2 and 4.3.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lmlib.data.batching import pad
 from lmlib.data.tasks.question_answering import Question
 from lmlib.evaluation.question_answering import squad_exact_match, squad_f1
+from lmlib.finetuning.prediction import logits_of
 from lmlib.text.offsets import Piece, pieces
 from lmlib.text.wordpiece import WordPiece
 
@@ -65,12 +66,15 @@ class Collator:
 
     def __call__(self, windows: Sequence[Window]) -> dict[str, Tensor]:
         """input_ids, attention_mask and token_type_ids (B, T), labels (B, 2)."""
+        return self.inputs(windows) | {"labels": torch.tensor([window.labels for window in windows])}
+
+    def inputs(self, windows: Sequence[Window]) -> dict[str, Tensor]:
+        """The same without labels."""
         ids, mask = pad([window.ids for window in windows], self.tokenizer.vocabulary["[PAD]"])
         types = torch.zeros_like(ids)
         for row, window in enumerate(windows):
             types[row, window.context_from : len(window.ids)] = 1
-        labels = torch.tensor([window.labels for window in windows])
-        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types, "labels": labels}
+        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
     def windows(self, question: Question) -> list[Window]:
         """The windows of one question; each token of the context is in at least one. Labels follow the first answer."""
@@ -105,7 +109,6 @@ def training_windows(collator: Collator, questions: Sequence[Question]) -> list[
     return [window for question in questions for window in collator.windows(question)]
 
 
-@torch.inference_mode()
 def n_best(
     model: nn.Module, collator: Collator, questions: Sequence[Question], n: int = 5, batch_size: int = 16
 ) -> list[list[Answer]]:
@@ -114,31 +117,13 @@ def n_best(
     The score of a span is the sum of the logits of its ends, in the window where that is highest; of "no answer" the
     same at [CLS], in the window where it is lowest: it holds only when no window has an answer.
     """
-    scored = _scored_windows(model, collator, questions, batch_size)
+    windows = [collator.windows(question) for question in questions]
+    every = [window for of_question in windows for window in of_question]
+    logits = iter(logits_of(model, every, collator.inputs, lambda window: len(window.ids), batch_size))
     return [
-        _merged(question, [next(scored) for _ in collator.windows(question)], collator.max_answer, n)
-        for question in questions
+        _merged(question, [(window, next(logits)) for window in of_question], collator.max_answer, n)
+        for question, of_question in zip(questions, windows, strict=True)
     ]
-
-
-def _scored_windows(
-    model: nn.Module, collator: Collator, questions: Sequence[Question], batch_size: int
-) -> Iterator[tuple[Window, Tensor]]:
-    """Each window of each question in order, with its logits (T, 2)."""
-    windows = training_windows(collator, questions)
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    logits: dict[int, Tensor] = {}
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids))  # like lengths share a batch
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = collator([windows[i] for i in chosen])
-        del batch["labels"]
-        out = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.float().cpu()  # (B, T, 2)
-        logits |= dict(zip(chosen, out, strict=True))
-    model.train(was_training)
-    return ((window, logits[i]) for i, window in enumerate(windows))
 
 
 def _merged(question: Question, scored: list[tuple[Window, Tensor]], max_answer: int, n: int) -> list[Answer]:

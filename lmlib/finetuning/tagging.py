@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lmlib.data.batching import pad
 from lmlib.data.tasks.tagging import TaggedSentence
 from lmlib.evaluation.tagging import OUTSIDE, span_f1, span_scores
+from lmlib.finetuning.prediction import logits_of
 from lmlib.models.base import IGNORED_LABEL
 from lmlib.text.offsets import pieces
 from lmlib.text.wordpiece import WordPiece
@@ -85,25 +86,16 @@ def repaired(tags: Sequence[str]) -> list[str]:
     return found
 
 
-@torch.inference_mode()
 def predict(
     model: nn.Module, collator: Collator, sentences: Sequence[Sequence[str]], batch_size: int = 64
 ) -> list[list[str]]:
     """A tag for each word of each sentence, repaired; words beyond `max_length` are outside."""
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     rows = [collator.align(words) for words in sentences]
-    found: list[list[str]] = [[] for _ in sentences]
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))  # like lengths share a batch
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = collator.pad([rows[i] for i in chosen])
-        logits = model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits  # (B, T, n_labels)
-        for i, best in zip(chosen, logits.argmax(-1).cpu(), strict=True):
-            tags = [collator.tags[best[place]] for place in rows[i].first]
-            found[i] = repaired([*tags, *[OUTSIDE] * (len(sentences[i]) - len(tags))])
-    model.train(was_training)
+    logits = logits_of(model, rows, collator.pad, lambda row: len(row.ids), batch_size)  # each (T, n_labels)
+    found = []
+    for words, row, of_tokens in zip(sentences, rows, logits, strict=True):
+        tags = [collator.tags[i] for i in of_tokens[row.first].argmax(-1).tolist()]
+        found.append(repaired([*tags, *[OUTSIDE] * (len(words) - len(tags))]))
     return found
 
 
