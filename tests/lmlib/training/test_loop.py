@@ -55,7 +55,7 @@ def gradients(model: nn.Module) -> list[Tensor]:
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
 
-@pytest.mark.parametrize("head", ["language_model", "classification", "masked"])
+@pytest.mark.parametrize("head", ["language_model", "classification", "masked_lm"])
 def test_accumulation_equals_the_large_batch_with_unequal_padding(head: str) -> None:
     texts = counting_texts()[:7]
     groups = [texts[:1], texts[1:5], texts[5:]]
