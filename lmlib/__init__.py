@@ -20,6 +20,7 @@ _ROOMS = (
     "decoding",
     "evaluation",
     "plots",
+    "interpret",
     "course",
 )
 

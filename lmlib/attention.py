@@ -232,6 +232,14 @@ class KeyValueCache:
             layer.length = min(layer.length, length)
 
 
+class JoinedLinear(nn.Linear):
+    """Several linear layers with one input, their matrices one above the other, so that one product does for all."""
+
+    def part(self, x: Tensor, start: int, end: int) -> Tensor:
+        """Only the outputs start..end - 1: (..., C) → (..., end - start)."""
+        return F.linear(x, self.weight[start:end], None if self.bias is None else self.bias[start:end])
+
+
 class MultiHeadAttention(nn.Module):
     """Project to queries, keys and values, attend in every head, merge the heads and project back.
 
@@ -262,7 +270,7 @@ class MultiHeadAttention(nn.Module):
         self.d_head = d_model // n_heads if d_head is None else d_head
         self.scale, self.dropout = scale, dropout
         self.sizes = [n_heads * self.d_head, self.n_kv_heads * self.d_head, self.n_kv_heads * self.d_head]
-        self.qkv = nn.Linear(d_model, sum(self.sizes), bias=bias)  # one matrix product instead of three
+        self.qkv = JoinedLinear(d_model, sum(self.sizes), bias=bias)  # one matrix product instead of three
         self.out = nn.Linear(n_heads * self.d_head, d_model, bias=bias if out_bias is None else out_bias)
         self.query_norm = head_norm(self.d_head) if head_norm else None
         self.key_norm = head_norm(self.d_head) if head_norm else None
@@ -305,9 +313,7 @@ class MultiHeadAttention(nn.Module):
 
     def _project(self, x: Tensor, first: int, last: int) -> Tensor:
         """Apply only the parts first..last of the joint projection (0 query, 1 key, 2 value)."""
-        start, end = sum(self.sizes[:first]), sum(self.sizes[:last])
-        bias = None if self.qkv.bias is None else self.qkv.bias[start:end]
-        return F.linear(x, self.qkv.weight[start:end], bias)
+        return self.qkv.part(x, sum(self.sizes[:first]), sum(self.sizes[:last]))
 
     def _heads(self, joint: Tensor, sizes: list[int]) -> list[Tensor]:
         """(B, T, sum of sizes) -> one (B, H, T, D) for each size."""

@@ -62,9 +62,6 @@ def read_json(path: Path) -> Any:
 
 def read_weights(folder: Path) -> "dict[str, Tensor]":
     """All tensors of a folder, from model.safetensors or the shards that its index names."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     index = folder / "model.safetensors.index.json"
     names = sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else ["model.safetensors"]
     tensors: dict[str, Tensor] = {}
@@ -73,22 +70,30 @@ def read_weights(folder: Path) -> "dict[str, Tensor]":
             pickled = (folder / "pytorch_model.bin").is_file()
             why = "; pytorch_model.bin is a pickle, which can run code: convert it to safetensors" if pickled else ""
             raise FileNotFoundError(f"{folder} has no {name}{why}")
-        try:
-            tensors |= load_file(folder / name)
-        except SafetensorError as error:
-            raise ValueError(f"{folder / name} is damaged: {error}") from None
+        tensors |= read_tensors(folder / name)
     return tensors
 
 
-def write_model(folder: Path, config: str, tensors: "dict[str, Tensor]") -> None:
-    """Write config.json and model.safetensors into `folder`, each in one step."""
+def read_tensors(file: Path) -> "dict[str, Tensor]":
+    """All tensors of one safetensors file. Raises ValueError that names a damaged file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged: {error}") from None
+
+
+def write_model(folder: Path, config: str, tensors: "dict[str, Tensor]", prefix: str = "") -> None:
+    """Write model.safetensors and config.json into `folder`, weights in one step; `prefix` stands before both names."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".model.safetensors.{os.getpid()}"
+    partial = folder / f".{prefix}model.safetensors.{os.getpid()}"
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"format": "pt"})
-        os.replace(partial, folder / "model.safetensors")
+        os.replace(partial, folder / f"{prefix}model.safetensors")
     finally:
         partial.unlink(missing_ok=True)
-    (folder / "config.json").write_text(config + "\n", "utf-8")
+    (folder / f"{prefix}config.json").write_text(config + "\n", "utf-8")

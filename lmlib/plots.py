@@ -5,6 +5,7 @@ Lines differ in dash and marker as well as in colour, maps go from white (0) to 
 
 import base64
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -13,6 +14,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 MAX_BYTES = 60_000
@@ -29,11 +31,16 @@ def chinese_font() -> str | None:
     return next((name for name in CHINESE_FONTS if name in installed), None)
 
 
+def _fonts() -> list[str]:
+    """The fonts of every figure: a character is drawn in the first that has it."""
+    return [name for name in ("DejaVu Sans", chinese_font()) if name]
+
+
 def figure(*titles: str, width: float = 7.0, height: float = 3.2) -> tuple[Figure, list[Axes]]:
     """A figure of one panel for each title, side by side; width and height in inches."""
     matplotlib.rcParams.update(
         {
-            "font.family": [name for name in ("DejaVu Sans", chinese_font()) if name],
+            "font.family": _fonts(),
             "font.size": 9,
             "axes.titlesize": 10,
             "axes.spines.top": False,
@@ -98,8 +105,12 @@ def heat_map(
     x_label: str,
     y_label: str,
     numbers: bool = False,
+    texts: Sequence[Sequence[str]] | None = None,
 ) -> None:
-    """Draw a matrix of weights from 0 (white) to 1 (dark), rows downwards; `numbers` writes each weight into it."""
+    """Draw a matrix of weights from 0 (white) to 1 (dark), rows downwards; values beyond have the end's colour.
+
+    `numbers` writes each weight into its field, `texts` something else, such as the token that is predicted.
+    """
     matrix = np.asarray(values, dtype=float)
     if matrix.shape != (len(rows), len(columns)):
         raise ValueError(f"a map of shape {matrix.shape} needs as many labels; got {len(rows)} and {len(columns)}")
@@ -111,8 +122,142 @@ def heat_map(
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     if numbers:
-        for (i, j), value in np.ndenumerate(matrix):
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.5 else "black")
+        texts = [[f"{value:.2f}" for value in row] for row in matrix]
+    for i, row in enumerate(texts or []):
+        for j, text in enumerate(row):
+            ax.text(j, i, text, ha="center", va="center", color="white" if matrix[i, j] > 0.65 else "black")
+
+
+def head_map(ax: Axes, scores: ArrayLike) -> None:
+    """A score from 0 to 1 for every head, (L, H), such as an induction score; layers downwards, counted from 1."""
+    matrix = np.asarray(scores, dtype=float)
+    layers, heads = ([str(i + 1) for i in range(n)] for n in matrix.shape)
+    heat_map(ax, matrix, layers, heads, x_label="head", y_label="layer", numbers=True)
+
+
+def effect_map(
+    ax: Axes, effects: ArrayLike, rows: Sequence[str], columns: Sequence[str], *, x_label: str, y_label: str
+) -> None:
+    """Effects such as those of patches: dark is far from 0 on either side, and a number below 0 has its sign.
+
+    Effects that round to 0 stay blank.
+    """
+    matrix = np.asarray(effects, dtype=float)
+    texts = [["" if abs(value) < 0.05 else f"{value:.1f}".replace("-", "−") for value in row] for row in matrix]
+    heat_map(ax, np.abs(matrix), rows, columns, x_label=x_label, y_label=y_label, texts=texts)
+
+
+def band(ax: Axes, x: ArrayLike, runs: ArrayLike, name: str, *, number: int = 0) -> None:
+    """The median of several runs, (n_runs, n_x), as a line, and from the lowest to the highest as a band.
+
+    `number` counts the curves of a panel and gives each its colour, dash and marker.
+    """
+    matrix = np.asarray(runs, dtype=float)
+    colour, dash, marker = COLOURS[number % 6], DASHES[number % 6], MARKERS[number % 6]
+    ax.plot(np.asarray(x), np.median(matrix, axis=0), label=name, color=colour, linestyle=dash, marker=marker)
+    ax.fill_between(np.asarray(x), matrix.min(0), matrix.max(0), color=colour, alpha=0.15, linewidth=0)
+
+
+def probes_by_layer(ax: Axes, accuracy: ArrayLike, control: ArrayLike, majority: float) -> None:
+    """Accuracy of a probe and of its control task at each layer, 0 the embeddings; between them the selectivity."""
+    task, chance = np.asarray(accuracy, dtype=float), np.asarray(control, dtype=float)
+    layers = np.arange(len(task))
+    ax.fill_between(layers, chance, task, color="#e3e3e3", linewidth=0, label="selectivity")
+    lines(ax, layers, {"task": task, "control task": chance}, x_label="layer", y_label="accuracy (0 to 1)")
+    level(ax, majority, "most frequent label", below=True)
+    ax.set_xticks(layers)
+
+
+def interval_bars(
+    ax: Axes, values: Mapping[str, tuple[float, float, float]], *, x_label: str, reference: float, meaning: str
+) -> None:
+    """A bar for each name, its value and the interval (value, low, high); from `reference` to the value.
+
+    `meaning` says what the reference is. Names are read from the top down.
+    """
+    for i, (value, low, high) in enumerate(values.values()):
+        if not low <= value <= high:
+            raise ValueError(f"a bar needs low <= value <= high; got value {value}, low {low}, high {high}")
+        ax.barh(i, value - reference, left=reference, height=0.6, color="#9db8d9", edgecolor=COLOURS[0])
+        ax.errorbar(value, i, xerr=[[value - low], [high - value]], color="black", capsize=3, linewidth=1.2)
+    ax.axvline(reference, color="#333333", linewidth=1)
+    ax.set_yticks(range(len(values)), list(values))
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.set_xlabel(f"{x_label}; line: {meaning}")
+    ax.grid(visible=False, axis="y")
+
+
+def order_spread(ax: Axes, accuracy: Mapping[str, ArrayLike], majority: float) -> None:
+    """A point for the accuracy of each order of the demonstrations, a column a prompt; a bar marks the median."""
+    for i, (name, values) in enumerate(accuracy.items()):
+        points = np.sort(np.asarray(values, dtype=float))
+        if points.size == 0:
+            raise ValueError(f"{name!r} has no accuracies; give one for each order")
+        aside = np.linspace(-0.2, 0.2, len(points)) if len(points) > 1 else np.zeros(1)  # so that equal ones are seen
+        ax.plot(i + aside, points, color=COLOURS[i % 6], linestyle="", marker=MARKERS[i % 6], alpha=0.7)
+        ax.plot([i - 0.3, i + 0.3], [np.median(points)] * 2, color="black", linewidth=2)
+    ax.set_xticks(range(len(accuracy)), list(accuracy))
+    ax.set_xlim(-0.6, len(accuracy) - 0.4)
+    ax.set_xlabel("point: an order of the demonstrations; bar: the median")
+    ax.set_ylabel("accuracy (0 to 1)")
+    level(ax, majority, "most frequent label")
+
+
+def before_and_after(
+    ax: Axes, pairs: Mapping[str, tuple[float, float]], *, moments: tuple[str, str], y_label: str, majority: float
+) -> None:
+    """A line for each name from its value before to that after, such as accuracy without and with calibration."""
+    for i, (name, values) in enumerate(pairs.items()):
+        (line,) = ax.plot([0, 1], values, label=name, color=COLOURS[i % 6], linestyle=DASHES[i % 6])
+        line.set_marker(MARKERS[i % 6])
+    ax.set_xticks([0, 1], moments)
+    ax.set_xlim(-0.3, 1.3)
+    ax.set_ylabel(y_label)
+    ax.legend()
+    level(ax, majority, "most frequent label")
+
+
+def exposure_curve(ax: Axes, exposures: Mapping[int, Sequence[float]], n_candidates: int) -> None:
+    """Exposure in bits by how often a secret stood in the training text: a point a secret, a line through the means.
+
+    Two levels: what chance gives, and what only the first of all candidates reaches.
+    """
+    times = sorted(exposures)
+    for i, repeats in enumerate(times):
+        points = np.asarray(exposures[repeats], dtype=float)
+        ax.plot(np.full(len(points), i), points, color=COLOURS[4], linestyle="", marker="o", alpha=0.6)
+    ax.plot(range(len(times)), [np.mean(exposures[repeats]) for repeats in times], color=COLOURS[0], marker="s")
+    ax.set_xticks(range(len(times)), [str(repeats) for repeats in times])
+    ax.set_xlabel("times in the training text")
+    ax.set_ylabel("exposure (bits)")
+    level(ax, 1 / np.log(2), "mean by chance")
+    level(ax, np.log2(n_candidates), "first of all candidates")
+
+
+def ranges(
+    ax: Axes,
+    rows: Sequence[str],
+    series: Mapping[str, Sequence[Sequence[float]]],
+    *,
+    x_label: str,
+    row_names: bool = True,
+) -> None:
+    """For each row and each named series some values: a marker at their mean, a line from the lowest to the highest.
+
+    Rows go downwards; several series get a legend. `row_names` leaves out the names where a panel beside has them.
+    """
+    for i, (name, values) in enumerate(series.items()):
+        if len(values) != len(rows):
+            raise ValueError(f"{name} needs values for each of the {len(rows)} rows; got {len(values)}")
+        y = np.arange(len(rows)) + 0.16 * (2 * i - len(series) + 1)
+        means = [float(np.mean(of_row)) for of_row in values]
+        ax.hlines(y, [min(of_row) for of_row in values], [max(of_row) for of_row in values], color=COLOURS[i % 6])
+        ax.plot(means, y, label=name, color=COLOURS[i % 6], marker=MARKERS[i % 6], linestyle="")
+    ax.set_yticks(range(len(rows)), rows if row_names else [""] * len(rows))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlabel(x_label)
+    if len(series) > 1:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(series))  # below: rows fill the panel
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -129,10 +274,31 @@ def show(fig: Figure, alt: str) -> None:
 
 
 def as_png(fig: Figure) -> bytes:
-    """The figure as a PNG file, without a date or a version in it."""
+    """The figure as a PNG file, without a date or a version in it.
+
+    Where no installed font shows some of its characters, as Chinese ones, a line below the figure says so.
+    """
+    missing = unshown(fig)
+    if missing:
+        names = " ".join(f"U+{ord(char):04X}" for char in missing[:4]) + (" ..." if len(missing) > 4 else "")
+        fig.supxlabel(
+            f"{len(missing)} characters ({names}) stand as boxes:\n"
+            f"no installed font shows them. Install {CHINESE_FONTS[0]}.",
+            fontsize=7,
+        )
     buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # the line says it to the reader
+        fig.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def unshown(fig: Figure) -> list[str]:
+    """The characters in the figure's texts that none of the fonts has, each once, in order of code."""
+    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _fonts()]
+    texts = [text.get_text() for text in fig.findobj(Text)]
+    characters = sorted({char for text in texts for char in text if char.isprintable()})
+    return [char for char in characters if not any(font.get_char_index(ord(char)) for font in fonts)]
 
 
 def training_curves(

@@ -49,13 +49,20 @@ class Corpus:
     def text(self, path: str | None = None) -> str:
         """One file as UTF-8 text, without byte-order mark, lines ended by a line feed.
 
-        `path` may be left out when the corpus has one file. Raises DataError for an unknown path.
+        `path` may be left out when the corpus has one file. Raises DataError for an unknown path, and for bytes that
+        are no UTF-8 with the line that has them.
         """
         if path is None and len(self.files) == 1:
             path = next(iter(self.files))
         if path not in self.files:
             raise DataError(f"{self.entry.name}: name one of its files: {', '.join(self.files)} (given: {path})")
-        return self.files[path].read_text("utf-8-sig")
+        raw = self.files[path].read_bytes()
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise DataError(f"{self.files[path]}:{line}: these bytes are no UTF-8; {self.entry.name} is") from None
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @cache

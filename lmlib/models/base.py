@@ -225,8 +225,18 @@ class PretrainedModel(nn.Module):
         if with_head:
             names |= self.head_names()
         expected = {name for name, _ in self.named_parameters()} - (set() if with_head else set(self.head_names()))
-        assert expected == set(names), f"stored_names disagree with the parameters: {expected ^ set(names)}"
+        surplus = sorted(expected - set(names))
+        if surplus:
+            raise CheckpointError(
+                f"a checkpoint has no place for {surplus[0]} and {len(surplus) - 1} more parameters of this "
+                f"{type(self).__name__}; adapters are saved on their own, or merged and removed first"
+            )
+        assert set(names) == expected, f"stored_names disagree with the parameters: {set(names) - expected}"
         return names
+
+    def checkpoint_names(self) -> dict[str, Stored]:
+        """Each parameter's name here → where `save_pretrained` puts it."""
+        return self._all_names(self.PREFIX if self.head else "")
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors so that the peer library, and `from_pretrained`, read them back."""
@@ -238,7 +248,7 @@ class PretrainedModel(nn.Module):
         """All weights under the names, and in the layout, of a checkpoint."""
         stored: dict[str, Tensor] = {}
         own = dict(self.named_parameters())
-        for ours, where in self._all_names(self.PREFIX if self.head else "").items():
+        for ours, where in self.checkpoint_names().items():
             tensor = own[ours].detach()
             if isinstance(where, Joined):
                 stored |= dict(zip(where.names, tensor.split(list(where.sizes)), strict=True))

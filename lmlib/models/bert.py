@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from lmlib.attention import padding_mask
 from lmlib.models.base import (
+    IGNORED_LABEL,
     Output,
     PretrainedModel,
     Stored,
     check_attention_mask,
     check_ids,
     check_index,
+    check_labels,
     joined,
     linear,
 )
@@ -195,19 +197,22 @@ class Bert(PretrainedModel):
         labels: Tensor | None = None,
         pair_labels: Tensor | None = None,
         inspect: bool = False,
+        labelled_only: bool = False,
     ) -> Output:
         """input_ids (B, T), attention_mask (B, T) with 1 at real tokens → `Output`.
 
         labels: (B, T) tokens or tags, with -100 where there is none; (B,) classes; for "span" (B, 2) first and last
         position. pair_labels (B,): 1 when the second sentence does not follow (ALBERT: when the two are swapped).
-        `inspect` also returns hidden_states and attentions.
+        `inspect` also returns hidden_states and attentions. `labelled_only`: the masked head scores only the N
+        positions with a label, logits (N, V); the loss is the same, for a fraction of the work.
         """
         check_ids(input_ids, self.config.vocab_size, self.max_length)
         if attention_mask is not None:
             check_attention_mask(attention_mask, *input_ids.shape)
+        scored = self.labelled(labels, input_ids.shape) if labelled_only else None
         out = self.encode(self.embeddings(input_ids, token_type_ids, position_ids), attention_mask, inspect)
-        self.apply_head(out)
-        self.add_loss(out, labels, pair_labels)
+        self.apply_head(out, scored)
+        self.add_loss(out, labels if labels is None or scored is None else labels[scored], pair_labels)
         return out
 
     def encode(self, x: Tensor, attention_mask: Tensor | None, inspect: bool) -> Output:
@@ -221,10 +226,19 @@ class Bert(PretrainedModel):
             out.pooled = torch.tanh(self.pooler(trace.output[:, 0]))  # (B, C)
         return out
 
-    def apply_head(self, out: Output) -> None:
-        """Set the logits."""
+    def labelled(self, labels: Tensor | None, shape: torch.Size) -> Tensor:
+        """(B, T) True at positions with a label. Raises ValueError where no masked head could score them."""
+        if labels is None or self.head not in ("pretraining", "masked_lm"):
+            given = "no labels" if labels is None else f"head={self.head!r}"
+            raise ValueError(f"labelled_only needs labels, and the head 'masked_lm' or 'pretraining'; got {given}")
+        check_labels(labels, shape, self.config.vocab_size)
+        return labels != IGNORED_LABEL
+
+    def apply_head(self, out: Output, scored: Tensor | None = None) -> None:
+        """Set the logits; the masked head scores the positions `scored` (B, T), or all."""
         if self.head in ("pretraining", "masked_lm"):
-            out.logits = self.masked_head(out.last_hidden_state)  # (B, T, V)
+            states = out.last_hidden_state
+            out.logits = self.masked_head(states if scored is None else states[scored])  # (B, T, V) or (N, V)
         elif self.head == "classification":
             out.logits = self.label_head(self.dropout(out.pooled))  # (B, n_labels)
         elif self.head in ("tagging", "span"):

@@ -68,9 +68,9 @@ class Roberta(Bert):
         if self.head == "classification":
             self.label_dense = nn.Linear(self.config.d_model, self.config.d_model)
 
-    def apply_head(self, out: Output) -> None:
+    def apply_head(self, out: Output, scored: Tensor | None = None) -> None:
         if self.head != "classification":
-            return super().apply_head(out)
+            return super().apply_head(out, scored)
         first = self.dropout(out.last_hidden_state[:, 0])  # (B, C)
         out.logits = self.label_head(self.dropout(torch.tanh(self.label_dense(first))))  # (B, n_labels)
 

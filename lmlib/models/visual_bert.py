@@ -69,7 +69,7 @@ class VisualBert(Bert):
     def make_embeddings(self) -> VisualBertEmbeddings:
         return VisualBertEmbeddings(self.config)
 
-    def forward(
+    def forward(  # type: ignore[override]  # it takes an image, and scores every position
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,

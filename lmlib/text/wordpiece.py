@@ -3,85 +3,62 @@
 Source: Wu et al. 2016; Devlin et al. 2019, section 3.
 """
 
-import json
 import re
 import unicodedata
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable
 
-import torch
-from torch import Tensor
-
+from lmlib.text.merges import learn_merges
 from lmlib.text.segments import CHINESE
+from lmlib.text.tokenizer import AddedToken, Template, Tokenizer, count_words, numbered
 
 CHINESE_CHARACTER = re.compile(f"[{CHINESE}]")
 CONTINUES = "##"  # marks a piece inside a word
+UNKNOWN = "[UNK]"
 LONGEST_WORD = 100  # characters; a longer word becomes [UNK], as in BERT
+SPECIAL = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+BERT_TEMPLATE = Template(
+    single=(("[CLS]", 0), ("$A", 0), ("[SEP]", 0)),
+    pair=(("[CLS]", 0), ("$A", 0), ("[SEP]", 0), ("$B", 1), ("[SEP]", 1)),
+)
 
 
-class WordPiece:
-    """Text ↔ ids over a fixed vocabulary of pieces. Called with texts it gives a padded batch."""
+class WordPiece(Tokenizer):
+    """Pieces are characters of words; those inside a word begin with ##. The default adds what BERT has."""
 
-    def __init__(self, vocabulary: dict[str, int], lowercase: bool = True):
-        missing = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]") if token not in vocabulary]
-        if missing:
-            raise ValueError(f"the vocabulary lacks {', '.join(missing)}")
-        self.vocabulary, self.lowercase = vocabulary, lowercase
-        self.pieces = {i: piece for piece, i in vocabulary.items()}
-        self.special = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if token in vocabulary]
+    def __init__(
+        self,
+        vocabulary: dict[str, int],
+        lowercase: bool = True,
+        added: Iterable[str | AddedToken] | None = None,
+        template: Template = BERT_TEMPLATE,
+        padding: str | None = "[PAD]",
+    ):
+        if added is None:
+            added = [token for token in SPECIAL if token != "[MASK]" or token in vocabulary]
+        super().__init__(vocabulary, added, template, padding)
+        self.check_has(UNKNOWN)
+        self.lowercase = lowercase
 
     @classmethod
-    def from_folder(cls, folder: Path) -> "WordPiece":
-        """Read vocab.txt (one piece a line) and the settings beside it."""
-        file = folder / "vocab.txt"
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{folder} has no vocab.txt, one piece a line; it is no folder of a WordPiece tokenizer"
-            )
-        pieces = file.read_text("utf-8").removesuffix("\n").split("\n")  # other line separators are pieces
-        settings_file = folder / "tokenizer_config.json"
-        settings = json.loads(settings_file.read_text("utf-8")) if settings_file.is_file() else {}
-        return cls({piece: i for i, piece in enumerate(pieces)}, settings.get("do_lower_case", True))
+    def train(cls, texts: Iterable[str], vocab_size: int, *, lowercase: bool = True, min_count: int = 2) -> "WordPiece":
+        """Special tokens, every character alone, those seen inside words with ##, then one piece a merge.
 
-    def __call__(self, texts: list[str], max_length: int | None = None) -> dict[str, Tensor]:
-        """[CLS] text [SEP] for each text, padded to the longest: input_ids and attention_mask, (B, T) int64."""
-        if isinstance(texts, str):
-            raise TypeError("the tokenizer takes a list of texts; put the one text into a list")
-        if not texts:
-            raise ValueError("the tokenizer needs at least one text; the list is empty")
-        rows = [self.encode(text, max_length) for text in texts]
-        longest = max(map(len, rows))
-        padding = self.vocabulary["[PAD]"]
-        return {
-            "input_ids": torch.tensor([row + [padding] * (longest - len(row)) for row in rows]),
-            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
-        }
-
-    def encode(self, text: str, max_length: int | None = None) -> list[int]:
-        """Ids of one text between [CLS] and [SEP], cut so that `max_length` holds with both."""
-        if max_length is not None and max_length < 2:
-            raise ValueError(f"max_length={max_length} leaves no room for [CLS] and [SEP]; 2 is the least")
-        ids = [self.vocabulary[piece] for word in self.words(text) for piece in self.split(word)]
-        if max_length is not None:
-            ids = ids[: max_length - 2]
-        return [self.vocabulary["[CLS]"], *ids, self.vocabulary["[SEP]"]]
-
-    def tokens(self, ids: list[int]) -> list[str]:
-        """The pieces of these ids."""
-        unknown = [i for i in ids if i not in self.pieces]
-        if unknown:
-            raise ValueError(f"no piece has the id {unknown[0]}; the vocabulary has {len(self.pieces)} pieces")
-        return [self.pieces[i] for i in ids]
+        Pieces are found by merging the most frequent pair, as the `tokenizers` library does; ties: `learn_merges`. (The
+        first WordPiece merged the pair that made the training text most likely: Schuster & Nakajima 2012.)
+        """
+        words = count_words(cls(numbered(SPECIAL), lowercase), texts)
+        characters = {word: (word[0], *(CONTINUES + char for char in word[1:])) for word in words}
+        inside = {piece for pieces in characters.values() for piece in pieces[1:]}
+        alphabet = [*SPECIAL, *sorted(set("".join(words))), *sorted(inside)]
+        if vocab_size < len(alphabet):
+            raise ValueError(f"vocab_size={vocab_size} is less than the {len(alphabet)} characters and special tokens")
+        counts = Counter({characters[word]: n for word, n in words.items()})
+        pieces, _ = learn_merges(counts, alphabet, vocab_size, min_count, prefix=CONTINUES)
+        return cls(numbered(pieces), lowercase)
 
     def words(self, text: str) -> list[str]:
         """Clean, lower-case, and split at spaces, at punctuation and around each Chinese character."""
-        words, rest = [], text
-        while rest:  # special tokens written in the text stay whole
-            at, token = min(((rest.find(t), t) for t in self.special if t in rest), default=(len(rest), ""))
-            words += self._plain_words(rest[:at]) + [token] * bool(token)
-            rest = rest[at + len(token) :]
-        return words
-
-    def _plain_words(self, text: str) -> list[str]:
         text = "".join(_spaced(char) for char in text)
         if self.lowercase:
             text = unicodedata.normalize("NFD", text.lower())
@@ -90,18 +67,20 @@ class WordPiece:
 
     def split(self, word: str) -> list[str]:
         """The longest piece first, then the longest continuation; [UNK] when some part is unknown."""
-        if word in self.special:
-            return [word]
         pieces, start = [], 0
         while start < len(word) <= LONGEST_WORD:
             prefix = CONTINUES if start else ""
             ends = range(len(word), start, -1)
             end = next((e for e in ends if prefix + word[start:e] in self.vocabulary), None)
             if end is None:
-                return ["[UNK]"]
+                return [UNKNOWN]
             pieces.append(prefix + word[start:end])
             start = end
-        return pieces or ["[UNK]"]
+        return pieces or [UNKNOWN]
+
+    def join(self, pieces: list[str]) -> str:
+        """Pieces with ## go on with the word before them; all others are set apart by a space."""
+        return " ".join(pieces).replace(" " + CONTINUES, "")
 
 
 def _spaced(char: str) -> str:

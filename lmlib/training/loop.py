@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from lmlib.models.base import IGNORED_LABEL, PretrainedModel
 from lmlib.training.config import TrainingConfig
 from lmlib.training.log import Log
+from lmlib.training.one_process import Batch, Loss, OneProcess
 from lmlib.training.optimizers import make_optimizers, set_rate
 from lmlib.training.progress import progress_bar
 from lmlib.training.random_state import load_random_state, random_state, set_seed
 from lmlib.training.run import Run
 from lmlib.training.schedules import rate_at
 
-Batch = dict[str, Tensor]
-Loss = Callable[[Any, Batch], Tensor]
 Count = Callable[[Any, Batch], int | Tensor]
 Evaluate = Callable[[nn.Module], dict[str, float]]
 
@@ -53,30 +52,34 @@ def train(
     loss: Loss = model_loss,
     count: Count = real_labels,
     evaluate: Evaluate | None = None,
+    processes: OneProcess | None = None,
 ) -> Log:
     """Train the model in place and return what happened; it ends in evaluation mode.
 
     batches: without end, each a dict of tensors. loss(model, batch) is a mean over count(model, batch) labels, which is
-    asked for with accumulation only. evaluate(model) gives named numbers, and cannot change the run.
+    asked for where several batches, or processes, make a step. evaluate(model) gives named numbers, and cannot change
+    the run. processes: those that run it together (`parallel.start`), if this one is not alone.
     With config.folder the run is kept there, and the same call goes on from its newest checkpoint, bit for bit.
     Raises TrainingError when the loss is not finite, CheckpointFileError when the run cannot be kept.
     """
-    device = config.torch_device()
-    model.to(device).train()
-    set_seed(config.seed)
+    processes = processes or OneProcess(config.torch_device())
+    processes.check(config)
+    processes.divide(model).train()
+    set_seed(config.seed + processes.row)  # each draws dropout of its own for the rows that it reads
     optimizers = make_optimizers(model, config)
-    run = Run(model, optimizers, batches, config)
-    called = torch.compile(model) if config.compile else model
-    source = iter(batches)
+    run = Run(model, optimizers, batches, config, processes)
+    objective = processes.objective(torch.compile(model) if config.compile else model, loss)
+    source = iter(processes.share(batches))
     run.restore()
     log = run.log
-    with progress_bar(log.n_steps, config.steps) as bar:
+    with progress_bar(log.n_steps, config.steps, processes.is_first) as bar:
         for step in range(log.n_steps, config.steps):
             share = rate_at(step, config.schedule, config.steps, config.warmup_steps, config.final_rate)
             set_rate(optimizers, share)
-            parts = [next_batch(source, device, step) for _ in range(config.accumulation)]
-            value = add_gradients(called, parts, weights_of(parts, partial(count, model)), loss, config.precision)
-            norm = clip_gradients(model, config.clip)
+            parts = [next_batch(source, processes.device, step) for _ in range(config.accumulation)]
+            weights = weights_of(parts, partial(count, model), processes)
+            value = processes.mean(add_gradients(objective, parts, weights, config.precision))
+            norm = processes.clip_gradients(model, config.clip)
             check_finite(value, norm, step)
             for optimizer in optimizers:
                 optimizer.step()
@@ -103,29 +106,30 @@ def next_batch(source: Iterator[Batch], device: torch.device, step: int) -> Batc
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor]) -> list[float]:
-    """The share of each part in the loss: its share of the labels. A mean of means favours those of short parts."""
-    if len(parts) == 1:
+def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor], processes: OneProcess) -> list[float]:
+    """The share of each part in the loss: its share of the labels. A mean of means favours those of short parts.
+
+    With several processes that read different rows, whose losses are averaged, the weights of all have the mean 1.
+    """
+    if len(parts) == processes.n_rows == 1:
         return [1.0]
     counts = [float(count(part)) for part in parts]
-    return [n / sum(counts) for n in counts]
+    all_counts = processes.mean(sum(counts))
+    return [n / all_counts for n in counts]
 
 
-def add_gradients(model: Any, parts: list[Batch], weights: list[float], loss: Loss, precision: str) -> float:
+def add_gradients(
+    objective: Callable[[Batch], Tensor], parts: list[Batch], weights: list[float], precision: str
+) -> float:
     """Add up the gradients of the weighted mean of the parts' losses, and return that mean."""
     total = torch.zeros(())
     for part, weight in zip(parts, weights, strict=True):
         device = next(iter(part.values())).device
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            value = loss(model, part) * weight
+            value = objective(part) * weight
         value.backward()
         total = total.to(device) + value.detach()
     return float(total)
-
-
-def clip_gradients(model: nn.Module, limit: float | None) -> float:
-    """Scale all gradients down together when their norm is above the limit; the norm before that."""
-    return float(nn.utils.clip_grad_norm_(model.parameters(), math.inf if limit is None else limit))
 
 
 def check_finite(loss: float, norm: float, step: int) -> None:

@@ -6,9 +6,9 @@ import sys
 from tqdm import tqdm
 
 
-def progress_bar(start: int, steps: int) -> tqdm:
-    """A bar over the steps of a run, from `start` on; it disappears when it is done."""
-    return tqdm(total=steps, initial=start, unit="step", leave=False, disable=not is_watched())
+def progress_bar(start: int, steps: int, is_first: bool = True) -> tqdm:
+    """A bar over the steps of a run, from `start` on, in the first of its processes; it disappears when it is done."""
+    return tqdm(total=steps, initial=start, unit="step", leave=False, disable=not (is_first and is_watched()))
 
 
 def is_watched() -> bool:

@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from lmlib.training.checkpoints import checkpoints, load_checkpoint, save_checkpoint
 from lmlib.training.config import TrainingConfig
 from lmlib.training.log import Log
-from lmlib.training.random_state import load_random_state, random_state
+from lmlib.training.one_process import OneProcess
+from lmlib.training.random_state import load_random_state, random_state, set_seed
 
 FREE = ("folder", "device", "evaluate_every", "checkpoint_every", "keep_checkpoints")  # may differ when a run goes on
 
@@ -23,6 +24,7 @@ class Run:
     optimizers: list[Optimizer]
     batches: Iterable[Any]
     config: TrainingConfig
+    processes: OneProcess
     log: Log = field(default_factory=Log)
 
     def __post_init__(self) -> None:
@@ -34,8 +36,12 @@ class Run:
 
     def save(self) -> None:
         """Keep the run as it stands, with the random state. Raises CheckpointFileError."""
-        if self.config.folder is not None:
-            save_checkpoint(self.config.folder, self.log.n_steps, self.state_dict(), self.config.keep_checkpoints)
+        if self.config.folder is None:
+            return
+        state = self.state_dict()
+        if self.processes.is_first:
+            save_checkpoint(self.config.folder, self.log.n_steps, state, self.config.keep_checkpoints)
+        self.processes.wait()
 
     def restore(self) -> None:
         """Become the newest checkpoint of the folder, if there is one. Raises CheckpointFileError, ValueError."""
@@ -44,14 +50,14 @@ class Run:
             self.load_state_dict(load_checkpoint(kept[-1]))
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and text in dictionaries and lists."""
+        """Tensors, numbers and text in dictionaries and lists; all whole, whatever number of processes there is."""
         return {
             "config": _fixed(self.config),
-            "model": self.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "model": self.processes.model_state(self.model),
+            "optimizers": [self.processes.optimizer_state(optimizer, self.model) for optimizer in self.optimizers],
             "batches": self.batches.state_dict(),  # type: ignore[attr-defined]
             "log": self.log.state_dict(),
-            "random": random_state(),
+            "random": self.processes.of_rows(random_state()),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -63,12 +69,19 @@ class Run:
             raise ValueError(
                 f"{self.config.folder} holds a run with {', '.join(other)}; give that, or another folder to start anew"
             )
-        self.model.load_state_dict(state["model"])
+        self.processes.load_model_state(self.model, state["model"])
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
+            self.processes.load_optimizer_state(optimizer, kept, self.model)
         self.batches.load_state_dict(state["batches"])  # type: ignore[attr-defined]
         self.log.load_state_dict(state["log"])
-        load_random_state(state["random"])
+        self._load_random(state["random"])
+
+    def _load_random(self, states: list[dict[str, Any]]) -> None:
+        """Draw on as before; where other rows are read now, in another number of processes, draw anew."""
+        if len(states) == self.processes.n_rows:
+            load_random_state(states[self.processes.row])
+        else:
+            set_seed(hash((self.config.seed, self.log.n_steps, self.processes.row)))
 
 
 def _fixed(config: TrainingConfig) -> dict[str, Any]:

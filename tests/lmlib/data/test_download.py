@@ -1,7 +1,10 @@
 """Downloads from a server that behaves badly: the file is there and right, or it is not there."""
 
 import hashlib
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +27,7 @@ class Behaviour:
     cuts: list[int] = field(default_factory=list)  # bytes after which a connection is cut, one for each request
     ranges: bool = True
     status: int = 200
+    hang: bool = False  # keep a cut connection open, and send nothing more
     asked: list[str | None] = field(default_factory=list)  # the Range header of each request
 
 
@@ -49,6 +53,9 @@ def server() -> Iterator[tuple[str, Behaviour]]:
             self.end_headers()
             end = start + behaviour.cuts.pop(0) if behaviour.cuts else len(whole)
             self.wfile.write(whole[start:end])
+            self.wfile.flush()
+            while behaviour.hang:
+                time.sleep(0.05)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -161,6 +168,51 @@ def test_a_full_disk_is_named_and_its_space_given_back(server, tmp_path, monkeyp
     ):
         download(url, tmp_path / "file", SHA256)
     assert left(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_disk_that_really_is_full(server, tmp_path):
+    url, _ = server
+    (tmp_path / "file.part").symlink_to("/dev/full")  # every write to it fails with "no space left on device"
+    with pytest.raises(DownloadError, match=r"cannot be written .* make room, or set LMBOOK_CACHE"):
+        download(url, tmp_path / "file", SHA256)
+    assert left(tmp_path) == []
+    download(url, tmp_path / "file", SHA256)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_full_disk_leaves_the_file_that_was_there(server, tmp_path, monkeypatch):
+    url, _ = server
+    (tmp_path / "file").write_bytes(b"an older version")
+
+    def full(url: str, part: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download_module, "_fetch_rest", full)
+    with pytest.raises(DownloadError, match="No space left on device"):
+        download(url, tmp_path / "file", SHA256)
+    assert (tmp_path / "file").read_bytes() == b"an older version"
+
+
+def test_a_process_that_is_killed_leaves_a_part_and_the_next_goes_on(server, tmp_path):
+    url, behaviour = server
+    behaviour.cuts = [3 * CHUNK]
+    behaviour.hang = True  # the rest never comes
+    call = f"download({url!r}, Path({str(tmp_path / 'file')!r}), {SHA256!r})"
+    script = f"from pathlib import Path; from lmlib.data.download import download; {call}"
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3])
+    part = tmp_path / "file.part"
+    while not (part.exists() and part.stat().st_size >= CHUNK):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert left(tmp_path) == ["file.part"]
+    there = part.stat().st_size
+    behaviour.hang = False
+    download(url, tmp_path / "file", SHA256)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert behaviour.asked[-1] == f"bytes={there}-"
 
 
 def test_a_cache_that_is_a_file_is_named(server, tmp_path):

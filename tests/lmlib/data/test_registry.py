@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,40 @@ def test_then_the_public_address(corpus):
     assert not is_here("small")
     with pytest.raises(DataError, match="the connection to"):
         data.load("small")
+
+
+def test_a_download_is_kept_in_the_cache_and_held_to_its_hash(corpus, tmp_path, monkeypatch):
+    def fetched(url: str, path: Path, sha256: str) -> Path:
+        asked.append((url, path.relative_to(tmp_path).as_posix(), sha256))
+        path.parent.mkdir(parents=True)
+        corpus.rename(path)
+        return path
+
+    asked: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(registry_module, "download", fetched)
+    expected = hashlib.sha256(corpus.read_bytes()).hexdigest()
+    hidden = tmp_path / "elsewhere"
+    hidden.mkdir()
+    monkeypatch.setenv("LMBOOK_DATA", str(hidden))
+    first, second = data.load("small"), data.load("small")
+    assert first.files == second.files == {"a.txt": tmp_path / "cache" / "data" / "small" / "a.txt"}
+    assert asked == [("http://127.0.0.1:9/a", "cache/data/small/a.txt", expected)]
+
+
+def test_a_derived_file_that_is_not_here_says_so(corpus, monkeypatch):
+    corpus.unlink()
+    entry = registry_module.corpora()["small"]
+    derived = replace(entry, files=(replace(entry.files[0], url=None),))
+    monkeypatch.setattr(registry_module, "corpora", lambda: {"small": derived})
+    with pytest.raises(DataError, match=r"small/a\.txt was derived from a larger file .* name that in LMBOOK_DATA"):
+        data.load("small")
+
+
+def test_bytes_that_are_no_utf_8_are_named_with_their_line(corpus):
+    corpus.write_bytes(b"one\r\nt\xff\r\n")
+    found = registry_module.Corpus(registry_module.corpora()["small"], {"a.txt": corpus})
+    with pytest.raises(DataError, match=r"a\.txt:2: these bytes are no UTF-8; small is"):
+        found.text()
 
 
 def test_a_damaged_local_file_is_an_error_not_a_silent_download(corpus):

@@ -1,7 +1,6 @@
 """WordPiece cuts text as the tokenizer that trained with the model does, whatever the text."""
 
 import json
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lmlib import hub
+from lmlib.text.tokenizer import Template
+from lmlib.text.wordpiece import SPECIAL as SPECIALS
 from lmlib.text.wordpiece import WordPiece
+from tests.lmlib.text.texts import CHINESE, CONTROL, EMOJI, ENGLISH, MALFORMED, some_text
 
 FOLDER = hub.find_model("all-MiniLM-L6-v2")
 OURS = WordPiece.from_folder(FOLDER)
@@ -18,27 +20,8 @@ PEER = tokenizers.Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
 PEER.no_padding()
 PEER.no_truncation()
 
-ENGLISH = "The quick brown fox can't outrun e-mail@example.com; naïve cafés cost $3.50 (or 20% more)."
-CHINESE = "注意力机制(attention)让模型看见每一个词。𠀀𪜀豈㐀!?《三体》"
-EMOJI = "👩‍👩‍👧‍👦 🇨🇳 ☕️ 👍🏽 ¯\\_(ツ)_/¯ ❤"
-CONTROL = "a\x00b\x01c\td\u200be\u00adf\ufeffg\u2028h\u0085i\x7fj\u00a0k\u3000l\ue000m"
-MALFORMED = "\ufffd \U000e0001 \u0301 e\u0301 \u1e9b\u0323 İstanbul ǅ ﬃ ſ ß \ud7a3 \u1112\u1161\u11ab"
 SPECIAL = "[CLS] a [MASK] b[SEP]c [PAD] [UNK] [mask] [[MASK]] ##ing #[SEP]#"
 
-
-def is_settled(char: str) -> bool:
-    """Of the same category in an old and in this Python's Unicode: the peer's tables are older than ours."""
-    return unicodedata.ucd_3_2_0.category(char) == unicodedata.category(char) != "Cn"
-
-
-some_text = st.text(
-    st.one_of(
-        st.characters(exclude_categories=["Cs"]).filter(is_settled),
-        st.sampled_from(ENGLISH + CHINESE + EMOJI + CONTROL + MALFORMED),
-        st.characters(codec="ascii"),
-    ),
-    max_size=60,
-)
 some_pieces = st.lists(
     st.one_of(st.sampled_from(sorted(OURS.vocabulary)), st.sampled_from(SPECIAL.split()), some_text), max_size=8
 )
@@ -92,6 +75,31 @@ def test_pieces_are_the_longest_known_ones() -> None:
     assert tokenizer.split("unaf") == ["[UNK]"]
 
 
+def test_training_merges_the_most_frequent_pair_within_words() -> None:
+    # ##u ##g occurs 5 times, h ##u 4; then h ##ug 4 times, p ##ug once.
+    trained = WordPiece.train(["Hug hug hug hug", "pug"], 13)
+    assert list(trained.vocabulary) == [*SPECIALS, *"ghpu", "##g", "##u", "##ug", "hug"]
+    assert trained.tokens(trained.encode("hug pug")) == ["[CLS]", "hug", "p", "##ug", "[SEP]"]
+
+
+def test_trained_pieces_write_the_text_about_as_short_as_those_of_the_peer() -> None:
+    corpus = [ENGLISH, CHINESE, "the other theory of them, then the others there", "unaffable unable affable"] * 2
+    peer = tokenizers.BertWordPieceTokenizer()
+    peer.train_from_iterator(corpus, vocab_size=300, show_progress=False, special_tokens=list(SPECIALS))
+    ours = WordPiece.train(corpus, 300)
+    alphabet = {piece for piece in peer.get_vocab() if len(piece.removeprefix("##")) == 1}
+    assert alphabet <= set(ours.vocabulary)
+    assert len(ours) == len(peer.get_vocab())
+    mine = sum(len(ours.encode(text, add_special_tokens=False)) for text in corpus)
+    theirs = sum(len(peer.encode(text, add_special_tokens=False)) for text in corpus)
+    assert abs(mine - theirs) <= 0.05 * theirs  # its ids of pieces inside words, hence its ties, change at each run
+
+
+def test_decoding_sets_words_apart_by_a_space() -> None:
+    assert OURS.decode(OURS.encode("Unaffable, e.g.")) == "[CLS] unaffable , e . g . [SEP]"
+    assert OURS.decode(OURS.encode("Unaffable"), skip_special_tokens=True) == "unaffable"
+
+
 def test_a_batch_is_padded_and_cut_between_its_two_marks() -> None:
     batch = OURS(["hello", "a longer sentence than hello"], max_length=5)
     cls, sep, padding = (OURS.vocabulary[token] for token in ("[CLS]", "[SEP]", "[PAD]"))
@@ -131,3 +139,7 @@ def test_wrong_use_is_refused_with_a_reason(tmp_path: Path) -> None:
         OURS.encode("a", max_length=1)
     with pytest.raises(ValueError, match="no piece has the id 99999999"):
         OURS.tokens([99999999])
+    with pytest.raises(ValueError, match="vocab_size=3 is less than the 6 characters and special tokens"):
+        WordPiece.train(["a"], 3)
+    with pytest.raises(ValueError, match=r"lacks \[UNK\]"):
+        WordPiece({"a": 0}, added=(), template=Template(), padding=None)

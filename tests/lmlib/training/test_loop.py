@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from lmlib.models.bert import Bert, BertConfig
 from lmlib.training import Log, TrainingConfig, TrainingError, model_loss, real_labels, train
-from lmlib.training.loop import add_gradients, clip_gradients, evaluated, weights_of
+from lmlib.training.loop import add_gradients, evaluated, weights_of
+from lmlib.training.one_process import OneProcess
 from lmlib.training.progress import is_watched
 from lmlib.training.random_state import load_random_state, random_state, set_seed
 from lmlib.training.schedules import rate_at
@@ -47,6 +48,9 @@ def test_a_model_learns_to_count(optimizer: str) -> None:
     assert log.losses[-1] < 0.3
 
 
+ALONE = OneProcess(torch.device("cpu"))
+
+
 def gradients(model: nn.Module) -> list[Tensor]:
     return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -61,9 +65,9 @@ def test_accumulation_equals_the_large_batch_with_unequal_padding(head: str) -> 
     expected = gradients(model)
     model.zero_grad()
     parts = [batch_of(group) for group in groups]
-    weights = weights_of(parts, lambda part: real_labels(model, part))
+    weights = weights_of(parts, lambda part: real_labels(model, part), ALONE)
     assert len({round(weight, 6) for weight in weights}) == 3
-    value = add_gradients(model, parts, weights, model_loss, "float32")
+    value = add_gradients(ALONE.objective(model, model_loss), parts, weights, "float32")
     assert value == pytest.approx(alone.item(), rel=1e-6)
     for ours, reference in zip(gradients(model), expected, strict=True):
         torch.testing.assert_close(ours, reference, rtol=1e-4, atol=1e-7)
@@ -101,9 +105,9 @@ def test_clipping_scales_all_gradients_by_one_factor() -> None:
     model_loss(model, next(tiny_loader())).backward()
     before = gradients(model)
     norm = math.sqrt(sum(float(g.double().square().sum()) for g in before))
-    assert clip_gradients(model, None) == pytest.approx(norm, rel=1e-5)
+    assert ALONE.clip_gradients(model, None) == pytest.approx(norm, rel=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(gradients(model), before, strict=True))
-    assert clip_gradients(model, norm / 4) == pytest.approx(norm, rel=1e-5)
+    assert ALONE.clip_gradients(model, norm / 4) == pytest.approx(norm, rel=1e-5)
     for a, b in zip(gradients(model), before, strict=True):
         torch.testing.assert_close(a, b / 4)
 
