@@ -197,6 +197,13 @@ def test_the_tuned_threshold_is_the_best_of_all(seed):
         tune_threshold(answers[::2], questions[::2])
 
 
+def test_where_nothing_can_be_answered_the_threshold_is_below_every_margin():
+    questions = [Question(str(i), "who?", "ann", ()) for i in range(3)]
+    answers = [ranked("ann", 0.0, none) for none in (-2.0, 0.0, 1.0)]
+    threshold = tune_threshold(answers, questions)
+    assert [choose(row, threshold) for row in answers] == ["", "", ""]
+
+
 def test_scores_count_an_empty_answer_as_right_where_there_is_none():
     questions = [Question("1", "who?", "ann bob", (Reference("bob", 4),)), Question("2", "who?", "ann", ())]
     assert scores(["ann bob", ""], questions) == {"exact_match": 0.5, "f1": (squad_f1("ann bob", ["bob"]) + 1) / 2}
