@@ -136,12 +136,33 @@ def assert_whole(folder: Path, reported: int, size: int) -> None:
     assert torch.equal(newest["x"], torch.full((size,), float(newest["step"])))
 
 
-def test_a_writer_that_is_killed_leaves_a_whole_checkpoint(tmp_path: Path, seed: int) -> None:
-    draw = torch.Generator().manual_seed(seed)
-    for _ in range(2):
-        size = 1_000_000
-        reported = kill_a_writer(tmp_path, float(torch.rand((), generator=draw)) * 0.1, size)
-        assert_whole(tmp_path, reported, size)
+HALF_WRITER = """
+import io, sys, torch
+from lmlib.training.checkpoints import save_checkpoint
+whole = torch.save
+def half(state, file):
+    buffer = io.BytesIO()
+    whole(state, buffer)
+    file.write(buffer.getvalue()[: buffer.tell() // 2])
+    file.flush()
+    print("in the middle", flush=True)
+    sys.stdin.read()
+save_checkpoint(sys.argv[1], 1, {"x": torch.ones(100_000)}, keep=2)
+torch.save = half
+save_checkpoint(sys.argv[1], 2, {"x": torch.ones(100_000)}, keep=2)
+"""
+
+
+def test_a_writer_that_is_killed_in_the_middle_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HALF_WRITER, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=os.environ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "in the middle\n"
+        writer.send_signal(signal.SIGKILL)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000001.pt"]
+    assert load_checkpoint(checkpoints(tmp_path)[-1])["x"].sum() == 100_000
+    assert len(list(tmp_path.iterdir())) == 2  # and half of the other
 
 
 @pytest.mark.long
