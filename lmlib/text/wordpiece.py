@@ -61,7 +61,7 @@ class WordPiece(Tokenizer):
         """Clean, lower-case, and split at spaces, at punctuation and around each Chinese character."""
         text = "".join(_spaced(char) for char in text)
         if self.lowercase:
-            text = unicodedata.normalize("NFD", text.lower())
+            text = unicodedata.normalize("NFD", "".join(map(str.lower, text)))  # one by one: no final ς for Σ
             text = "".join(char for char in text if unicodedata.category(char) != "Mn")  # accents go
         return "".join(f" {char} " if _is_punctuation(char) else char for char in text).split()
 

@@ -18,7 +18,7 @@ PARTS = [
         " naïve",
         " Ångström",
         "İstanbul",
-        "ΣΟΦΙΑ",
+        "ΣΟΦΙΑΣ",
         "ﬁne",
         "straße",
         " don't",

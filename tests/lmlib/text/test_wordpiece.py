@@ -39,6 +39,7 @@ some_pieces = st.lists(
 @example(" \t\n")
 @example("a" * 100 + " " + "a" * 101)
 @example("ÄÄÄ" * 40)
+@example("ΟΔΟΣ ΑΣ.")
 def test_any_text_gives_the_ids_of_the_peer(text: str) -> None:
     assert OURS.encode(text) == PEER.encode(text).ids
 
