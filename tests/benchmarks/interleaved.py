@@ -51,11 +51,9 @@ def _seconds(program: Program) -> float:
     return time.perf_counter() - start
 
 
-def table(ratios: list[Ratio]) -> str:
-    """One line of Markdown for each comparison; above 1 ours is the faster one."""
-    head = ["| work | peer | ratio | min | max | ours |", "| --- | --- | --- | --- | --- | --- |"]
-    lines = [
-        f"| {r.work} | {r.peer} | {r.median:.2f} | {r.smallest:.2f} | {r.largest:.2f} | {r.seconds:.3f} s |"
-        for r in ratios
-    ]
-    return "\n".join(head + lines)
+HEAD = "| work | peer | ratio | min | max | ours |\n| --- | --- | --- | --- | --- | --- |"
+
+
+def row(r: Ratio) -> str:
+    """One line of the table, in Markdown; above 1 ours is the faster one."""
+    return f"| {r.work} | {r.peer} | {r.median:.2f} | {r.smallest:.2f} | {r.largest:.2f} | {r.seconds:.3f} s |"

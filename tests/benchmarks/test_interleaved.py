@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from tests.benchmarks.interleaved import measure, table
+from tests.benchmarks.interleaved import measure, row
 
 
 def test_programs_take_turns_and_a_faster_one_has_a_ratio_above_one() -> None:
@@ -19,4 +19,4 @@ def test_programs_take_turns_and_a_faster_one_has_a_ratio_above_one() -> None:
     assert (first.peer, second.peer) == ("slow", "slower")
     assert 1 < first.smallest <= first.median <= first.largest
     assert second.median > first.median
-    assert "| sleep | slower |" in table([first, second])
+    assert row(second).startswith("| sleep | slower |")
