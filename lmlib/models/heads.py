@@ -67,7 +67,8 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def next_token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy where position t of logits (B, T, V) predicts label t + 1 of (B, T). Raises ValueError."""
     check_labels(labels, logits.shape[:2], logits.size(-1))
-    return token_loss(logits[:, :-1], labels[:, 1:])
+    following = F.pad(labels[:, 1:], (0, 1), value=IGNORED_LABEL)  # moving the labels copies less than cutting logits
+    return token_loss(logits, following)
 
 
 def class_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def test_muon_steps_as_that_of_torch_does(shape: tuple[int, int], seed: int) -> 
         own.step()
         others.step()
     moved = (ours - start).norm()
-    assert (ours - peer).norm() < 0.02 * moved  # torch multiplies in bfloat16
+    assert (ours - peer).norm() < 0.05 * moved  # torch multiplies in bfloat16
 
 
 def test_parts_of_a_joint_matrix_move_as_if_they_stood_alone(seed: int) -> None:
