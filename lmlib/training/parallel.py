@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
+from torch.export import register_dataclass
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from lmlib.models.base import Output
 from lmlib.training import whole_state
 from lmlib.training.config import TrainingConfig
 from lmlib.training.one_process import Batch, Loss, OneProcess
@@ -28,6 +30,9 @@ from lmlib.training.tensor_parallel import cuts_of, divide_blocks
 from lmlib.transformer import Block
 
 MODES = ("ddp", "fsdp", "tensor", "fsdp+tensor")
+
+# FSDP gathers weights again for backward when it knows the tensors of the output; torch 2.13 finds them itself.
+register_dataclass(Output)
 
 
 @dataclass(frozen=True)
