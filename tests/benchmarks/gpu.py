@@ -37,7 +37,7 @@ def main() -> None:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     if not any(name in device for name in PEAKS):
         raise SystemExit(f"needs one of {', '.join(PEAKS)}; the GPU here is {device}")
-    print(f"{device}; torch {torch.__version__}\n\n| work | measured | share of the peak |\n| --- | --- | --- |", flush=True)
+    print(f"{device}; torch {torch.__version__}\n\n| work | measured | share of the peak |\n| --- | --- | --- |")
     for name in given:
         print(names[name](), flush=True)
 
