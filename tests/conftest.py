@@ -25,9 +25,12 @@ ALLOWED_SKIPS = (
 )
 
 # Before torch is imported: processes with a thread for every core each are many times slower than one.
+# Workers inherit what their controller has set here, and divide it; what the user has set stays.
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-for _name in THREAD_VARIABLES:
-    os.environ.setdefault(_name, str(max(1, cores() // _workers)))
+_ours = os.environ.get("LMBOOK_TEST_THREADS", "").split() or [n for n in THREAD_VARIABLES if n not in os.environ]
+os.environ["LMBOOK_TEST_THREADS"] = " ".join(_ours)
+for _name in _ours:
+    os.environ[_name] = str(max(1, cores() // _workers))
 
 # A shell lets what it starts in the background ignore Ctrl-C, and all its children with it; tests send that signal.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
