@@ -34,7 +34,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[Optimizer]
     ]
     groups = [group for group in groups if group["params"]]
     if groups:
-        optimizers.append(AdamW(groups, lr=config.learning_rate, betas=config.betas))
+        optimizers.append(AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["highest_lr"] = group["lr"]

@@ -48,8 +48,8 @@ from tests.learning._backbones import (
     pretrain,
 )
 
-STEPS, TUNING_STEPS = 200, 60
-CORPUS = 400_000  # characters
+STEPS, TUNING_STEPS = 3000, 60
+CORPUS = 1_500_000  # characters
 TUNING_RATE = 1e-3
 N_TRAIN, N_TEST, N_SUMMARIES = 300, 300, 200
 COLUMNS = ("tags, frozen", "tags, tuned", "review, frozen", "review, tuned", "summary found")
