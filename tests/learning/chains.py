@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> None:
     """Print the shares of right answers as a table, a row for each seed and way."""
     parser = argparse.ArgumentParser(prog="python -m tests.learning chains", description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--instructions", type=int, default=40_000)
     parser.add_argument("--asked", type=int, default=200, help="test questions")
     parser.add_argument("--chains", type=int, default=5)

@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.learning memorisation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--characters", type=int, default=200_000)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--secrets", type=int, default=30)
     parser.add_argument("--figure", type=Path, help="a PNG file to draw the curve into")
     given = parser.parse_args(arguments)
