@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from lmlib.course.errors import CourseError
+from lmlib.course.gradebook.commands import app as gradebook_app
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -138,6 +139,7 @@ def start(
 
 data_app = typer.Typer(no_args_is_help=True, help="Real corpora by name: show them, fetch them.")
 app.add_typer(data_app, name="data")
+app.add_typer(gradebook_app, name="gradebook")
 
 
 @data_app.command("list")
@@ -200,11 +202,22 @@ def grade(
     submissions: Annotated[Path, typer.Argument(help="A folder with a folder for each student.")],
     out: Annotated[Path | None, typer.Option(help="Write the table to a .csv or .json file.")] = None,
     timeout: Timeout = 60,
+    gradebook: Annotated[
+        Path | None, typer.Option(help="Keep all in this gradebook; what it has is not graded again.", metavar="FILE")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks at a time, with --gradebook.")] = None,
 ) -> None:
-    """Grade a folder of notebooks. It trusts them: their code runs with your rights."""
+    """Grade a folder of notebooks, or a zip of them. It trusts them: their code runs with your rights."""
     from lmlib.course.grade import grade_all
 
-    grade_all(submissions, out, timeout)
+    if gradebook is None:
+        grade_all(submissions, out, timeout)
+        return
+    if out is not None:
+        raise CourseError("with --gradebook, write tables by `lmbook gradebook export`")
+    from lmlib.course.gradebook.class_grading import grade_into
+
+    grade_into(submissions, gradebook, timeout, jobs)
 
 
 @app.command()

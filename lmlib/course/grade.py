@@ -63,13 +63,13 @@ def _grade(student: str, path: Path, timeout: float, base: Path | None) -> Grade
         result.assignment,
         result.score,
         result.maximum,
-        status="; ".join(["graded", *_remarks(result)]),
+        status="; ".join(["graded", *remarks_of(result)]),
         questions={question.question: question.score for question in result.questions},
         mistakes=[f"{q.question}: {mistake}" for q in result.questions for mistake in q.mistakes],
     )
 
 
-def _remarks(result: Result) -> list[str]:
+def remarks_of(result: Result) -> list[str]:
     """What is worth a place in the table, with its questions; nothing of cells after the one that ended Python."""
     questions: dict[str, list[str]] = {}
     for question in result.questions:

@@ -5,12 +5,11 @@ import platform
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmlib.course import ledger, machine, notebooks
+from lmlib.course import ledger, machine, notebooks, pages
 
 if TYPE_CHECKING:
     from lmlib.course.batch import Result, Settings
@@ -50,11 +49,7 @@ def write(rows: "list[Result]", settings: "Settings", jobs: int, threads: int, b
 
 
 def _html(content: dict[str, Any]) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    template = resources.files("lmlib.course").joinpath("templates/report.html").read_text("utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(**content, words=WORDS, good=("passed", "unchanged"))
+    return pages.render("report.html", **content, words=WORDS, good=("passed", "unchanged"))
 
 
 def _held(row: "Result") -> int:

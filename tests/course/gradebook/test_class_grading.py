@@ -1,0 +1,104 @@
+"""A class graded into its gradebook: once, resumed, and the same points as without a gradebook."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from lmlib.course import grade
+from lmlib.course.gradebook.class_grading import grade_into, trusting
+from lmlib.course.gradebook.graded import Graded, QuestionScore
+from lmlib.course.gradebook.grading import grade_class
+from lmlib.course.gradebook.layouts import Handed, find
+from lmlib.course.gradebook.store import Gradebook
+from tests.course.student_notebooks import NAME, ROOT, attention_assignment, hand_in, mistaken_answers, right_answers
+
+STEM = NAME.rpartition("/")[2]
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def handed(n):
+    return [Handed(f"student{i}", "a.ipynb", NOW, f"file {i}".encode()) for i in range(n)]
+
+
+def result(one):
+    return Graded("c/a", questions=[QuestionScore("q", float(one.student[-1]), 9.0)])
+
+
+def test_a_class_is_graded_once_and_a_second_run_grades_nothing(tmp_path):
+    book, calls = Gradebook(tmp_path / "class.db"), []
+
+    def graded(one):
+        calls.append(one.student)
+        return result(one)
+
+    first = list(grade_class(handed(5), book, graded, jobs=2))
+    again = list(grade_class(handed(6), book, graded, jobs=2))
+    assert sorted(calls) == [f"student{i}" for i in range(6)]
+    assert [done.graded is None for done in first] == [False] * 5
+    assert sum(done.graded is None for done in again) == 5
+    assert [row.score for row in book.rows()] == [0, 1, 2, 3, 4, 5]
+
+
+def test_as_many_are_graded_at_a_time_as_there_are_jobs(tmp_path):
+    meet = threading.Barrier(3, timeout=20)  # broken unless three are graded at the same time
+
+    def graded(one):
+        meet.wait()
+        return result(one)
+
+    assert len(list(grade_class(handed(6), Gradebook(tmp_path / "class.db"), graded, jobs=3))) == 6
+
+
+def test_stopping_keeps_what_was_done_and_starts_nothing_more(tmp_path):
+    book, calls = Gradebook(tmp_path / "class.db"), []
+
+    def graded(one):
+        calls.append(one.student)
+        return result(one)
+
+    work = grade_class(handed(9), book, graded, jobs=1)
+    next(work)
+    work.close()
+    assert len(book.rows()) == 1
+    assert len(calls) <= 2
+    list(grade_class(handed(9), book, graded, jobs=1))
+    assert len(book.rows()) == 9
+
+
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("class")
+    assignment = attention_assignment()
+    hand_in(folder / "right" / f"{STEM}.ipynb", right_answers(assignment))
+    hand_in(folder / "mistaken" / f"{STEM}.ipynb", mistaken_answers(assignment)[0][0])
+    (folder / "broken").mkdir()
+    (folder / "broken" / f"{STEM}.ipynb").write_text("{no JSON")
+    return folder
+
+
+def test_the_gradebook_has_the_points_of_the_plain_command(submitted, tmp_path, capsys):
+    path = tmp_path / "class.db"
+    grade_into(submitted, path, timeout=60, jobs=2)
+    found = {row.student.id: row for row in Gradebook(path).rows(NAME)}
+    plain = {row.student: row for row in grade.grade(submitted, timeout=60, base=ROOT)}
+    for student in ("right", "mistaken"):
+        assert (found[student].score, found[student].maximum) == (plain[student].score, plain[student].maximum)
+        mistakes = [f"{name}: {m}" for name, mark in found[student].marks.items() for m in mark.mistakes]
+        assert mistakes == plain[student].mistakes
+    assert found["right"].score == found["right"].maximum == 20
+    assert found["broken"].score == 0
+    assert "JSON" in found["broken"].status
+    assert str(tmp_path) not in found["broken"].status
+    capsys.readouterr()
+    grade_into(submitted, path, timeout=60, jobs=2)
+    assert capsys.readouterr().out.count("in the gradebook already") == 3
+
+
+def test_a_problem_of_the_layout_becomes_a_row(tmp_path):
+    link = tmp_path / "ann" / f"{STEM}.ipynb"
+    link.parent.mkdir()
+    link.symlink_to("/etc/hostname")
+    (one,) = find(tmp_path)
+    assert trusting(ROOT, 60)(one).status == one.problem != ""
+    assert trusting(ROOT, 60)(one).assignment == NAME
