@@ -48,7 +48,7 @@ from tests.learning._backbones import (
     pretrain,
 )
 
-STEPS, TUNING_STEPS = 3000, 60
+STEPS, TUNING_STEPS = 1500, 60
 CORPUS = 1_500_000  # characters
 TUNING_RATE = 1e-3
 N_TRAIN, N_TEST, N_SUMMARIES = 300, 300, 200
