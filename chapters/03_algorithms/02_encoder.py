@@ -512,10 +512,11 @@ record.check(
 )
 
 # %% [markdown] name="depth-lesson"
-# The norm keeps the size in hand, the residual keeps the words apart and lets the gradient through. Each alone fails
-# in its own way. With both, an untrained stack of this depth is usable. Attention still makes words alike; the
-# feed-forward layers and training have to work against it. (Dong et al. 2021 prove that attention alone loses all
-# differences; Xiong et al. 2020 compare post-norm and pre-norm. Most models after GPT-2 are pre-norm.)
+# The norm keeps the size in hand; the residual lets the gradient through and *slows down* how the words grow alike.
+# It does not stop it: in post-norm the words of this untrained stack are nearly the same at the top, and only pre-norm
+# keeps them apart so long. Attention pulls together; training has to work against it. (Dong et al. 2021 prove that
+# attention alone loses all differences; Xiong et al. 2020 compare post-norm and pre-norm. Most models after GPT-2 are
+# pre-norm.)
 
 # %% [markdown] name="layer"
 # ## 一层，然后许多层 · One layer, then many
@@ -972,7 +973,7 @@ record.check(
 # 1. from ids to vectors: the table, its factor, the positions;
 # 2. add and normalise: one vector at a time;
 # 3. a whole encoder layer, with padding, post-norm or pre-norm;
-# 4. numbers and reasons: parameters, operations, who influences whom.
+# 4. numbers and reasons: parameters, weights, lengths, and where words meet.
 #
 # To go on: section 3.3 builds the decoder, 3.4 trains encoders on masked words, 4.4 and 4.5 look at positions,
 # feed-forward layers and norms.
