@@ -735,7 +735,7 @@ record.check("on the whole the words grow together", path[-1] > path[0] + 0.2)
 # vectors says what the sentence means, which may be why the words grow together so far.
 #
 # An encoder needs no decoder to be useful: the mean over its output is a sentence vector. In a translation model the
-# output goes to a decoder instead, as **memory** (section 3.3).
+# output goes to a decoder instead, as **memory** ([section 3.3](03_decoder.ipynb)).
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says

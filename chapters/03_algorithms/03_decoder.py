@@ -48,8 +48,8 @@ device = session.start(seed, device, profile)
 #
 # Read the number 3074 aloud: *three thousand seventy four*. You looked at the digits, and at each word you
 # knew which words you had said already. A **decoder** (解码器) does the same. It writes a target one token at a
-# time. For each next token it looks at two things: the source, which an encoder has read (section 3.2), and
-# its own words so far.
+# time. For each next token it looks at two things: the source, which an encoder has read ([section
+# 3.2](02_encoder.ipynb)), and its own words so far.
 #
 # Numbers in digits and in words are our translation task. It is small, it has rules with exceptions (a 0 is not
 # spoken, 14 is one word), and the truth is known. The words:
@@ -404,13 +404,13 @@ record.check("without the mask it does not", not torch.allclose(unmasked, one_by
 
 # %% [markdown] name="leak-text"
 # So the mask is what makes parallel training honest. What if it is forgotten? Or if the target is not shifted? Train
-# three models that differ in this alone, for the same steps on the same numbers. Then let each *write* 300 numbers
+# three models that differ in this alone, for the same steps on the same numbers. Then let each *write* numbers
 # that it has never seen.
 #
 # Predict, before you look: which loss falls fastest? Which model writes best?
 
 # %% name="leak-data"
-N_STEPS, BATCH, N_TEST = {"quick": (160, 64, 200), "full": (1500, 256, 1000)}[profile]
+N_STEPS, BATCH, N_TEST = {"quick": (200, 64, 200), "full": (1500, 256, 1000)}[profile]
 numbers = (torch.randperm(9000, generator=torch.Generator().manual_seed(seed)) + 1000).tolist()
 test, learned = numbers[:N_TEST], numbers[N_TEST:]
 all_source, all_labels = (tensor.to(device) for tensor in encode_pairs(learned))
