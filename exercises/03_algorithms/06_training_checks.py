@@ -1,0 +1,160 @@
+"""The checks of 03_algorithms/06_training: how inputs are drawn, and what every right outcome has.
+
+Made by `lmbook release` from the instructor's notebook.
+"""
+
+import torch
+
+from lmlib.course.questions import FunctionQuestion, ValueQuestion
+
+adamw = FunctionQuestion(
+    "adamw",
+    returns=("weight", "mean", "square"),
+    atol=1e-5,
+    because="a dozen operations in float32 on numbers of about 1; each loses less than 1e-7",
+)
+
+
+def settings(step, decay=0.0, eps=1e-8):
+    return {"step": step, "rate": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": eps, "decay": decay}
+
+
+@adamw.case(points=1)
+def first_step(draw):
+    """the first step: both means are 0, no decay"""
+    zero = torch.zeros(5)
+    return {"weight": draw.normal(5), "gradient": draw.normal(5), "mean": zero, "square": zero.clone(), **settings(1)}
+
+
+@adamw.case(points=1)
+def later_step(draw):
+    """a later step, with means of steps before"""
+    square = draw.normal(5) ** 2 + 0.1
+    given = {"weight": draw.normal(5), "gradient": draw.normal(5), "mean": draw.normal(5), "square": square}
+    return {**given, **settings(4)}
+
+
+@adamw.case(points=1)
+def with_decay(draw):
+    """weight decay, and weights far from 0"""
+    square = draw.normal(5) ** 2 + 0.1
+    given = {"weight": 5 + draw.normal(5), "gradient": draw.normal(5), "mean": draw.normal(5), "square": square}
+    return {**given, **settings(7, decay=0.2)}
+
+
+@adamw.case(points=1)
+def tiny_gradients(draw):
+    """gradients about as small as ε, some exactly 0"""
+    gradient = 0.01 * draw.normal(5)
+    gradient[1] = 0.0
+    zero = torch.zeros(5)
+    return {
+        "weight": draw.normal(5),
+        "gradient": gradient,
+        "mean": zero,
+        "square": zero.clone(),
+        **settings(1, eps=0.01),
+    }
+
+
+@adamw.invariant
+def squares_are_not_negative(got, inputs):
+    """a running mean of squares cannot be negative"""
+    return bool((got[2] >= 0).all())
+
+
+@adamw.invariant
+def first_step_is_at_most_the_rate(got, inputs):
+    """without decay the first step moves no weight by more than the learning rate"""
+    moved = (got[0] - inputs["weight"]).abs().max()
+    return inputs["step"] != 1 or bool(moved <= inputs["rate"] * 1.001)
+
+
+schedule = FunctionQuestion("share", returns=("share",), atol=1e-6, because="a few operations on Python's numbers")
+
+
+@schedule.case(points=1)
+def first_of_warmup(draw):
+    """the first step of the warm-up"""
+    return {"step": 0, "steps": 100, "warmup": 9, "final": 0.0}
+
+
+@schedule.case(points=1)
+def end_of_warmup(draw):
+    """the last step of the warm-up"""
+    return {"step": 8, "steps": 100, "warmup": 9, "final": 0.1}
+
+
+@schedule.case(points=1)
+def after_warmup(draw):
+    """somewhere in the descent"""
+    return {"step": 20 + int(draw.order(60)[0]), "steps": 100, "warmup": 10, "final": 0.1}
+
+
+@schedule.case(points=1)
+def no_warmup(draw):
+    """the first step of a run without warm-up"""
+    return {"step": 0, "steps": 50, "warmup": 0, "final": 0.2}
+
+
+@schedule.invariant
+def between_final_and_one(got, inputs):
+    """a share lies above 0 and is at most 1"""
+    return 0 < got <= 1
+
+
+parts = FunctionQuestion(
+    "loss_in_parts",
+    returns=("loss", "shares"),
+    atol=1e-5,
+    because="float32 sums of some twenty terms of about 2",
+)
+
+
+def batch(draw, *patterns):
+    """A part for each pattern: a list of rows, in which 0 marks a place without a label."""
+    logits, labels = [], []
+    for pattern in patterns:
+        real = torch.tensor(pattern, dtype=torch.bool)
+        tokens = torch.stack([draw.order(6)[: real.size(1)] for _ in pattern])
+        logits.append(2 * draw.normal(*real.shape, 6))
+        labels.append(tokens.masked_fill(~real, -100))
+    return {"logits": logits, "labels": labels}
+
+
+@parts.case(points=1)
+def equal_parts(draw):
+    """two parts with as many labels each"""
+    return batch(draw, [[1, 1, 1, 1]], [[1, 1, 1, 1]])
+
+
+@parts.case(points=1)
+def unequal_parts(draw):
+    """three parts: full rows, rows of which the question has no label, shorter rows"""
+    return batch(draw, [[1, 1, 1, 1, 1], [1, 1, 1, 1, 1]], [[0, 0, 0, 1, 1]], [[1, 1, 1]])
+
+
+@parts.case(points=1)
+def first_tokens(draw):
+    """parts that differ only in whether the first token has a label, which nobody predicts"""
+    return batch(draw, [[1, 1, 0, 0], [1, 0, 1, 0]], [[0, 1, 1, 1], [0, 1, 1, 0]])
+
+
+@parts.case(points=1)
+def nothing_to_predict(draw):
+    """a part in which no label is left"""
+    return batch(draw, [[1, 1, 1, 1]], [[1, 0, 0, 0]], [[0, 1, 1, 0]])
+
+
+@parts.invariant
+def shares_sum_to_one(got, inputs):
+    """the shares must sum to 1"""
+    return abs(float(got[1].sum()) - 1) < 1e-5
+
+
+numbers = ValueQuestion()
+numbers.number("first_loss", points=1, title="the first loss")
+numbers.number("first_move", points=1, title="Adam's first move")
+numbers.number("hours", points=1, title="the hours of training")
+numbers.number("entry", points=1, title="the entry after clipping")
+numbers.choice("reason", "abcd", points=1, title="the reason for a loss of 0.01")
