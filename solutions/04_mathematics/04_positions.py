@@ -1,0 +1,705 @@
+# %% [markdown] name="title"
+# # 4.4 位置编码 · Positions — exercises
+#
+# 本节的练习先写出任意位置的正弦编码，再写出把所有位置移动 k 步的旋转矩阵，然后写出旋转位置编码下的注意力分数，
+# 最后用纸笔算两个数，并判断超出训练长度时会发生什么。
+#
+# You write the clock, the matrix that sets it forward, and rotary scores. Each question has a cell for your answer and
+# a cell that checks it. Section 4.4 has all that you need.
+
+# %% name="authoring" tags=["instructor"]
+# %load_ext lmlib.course.authoring
+# %assignment 04_positions
+
+# %% name="imports"
+import math
+
+import torch
+from torch import Tensor
+
+from lmlib.course.checks import hint
+
+# %% [markdown] name="clock" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "4.4"}
+# ## 1. The table of sinusoids, for any places
+#
+# Write the sinusoidal positions: entry $2i$ of a row is $\sin(\omega_i p)$, entry $2i+1$ is $\cos(\omega_i p)$, with
+# $\omega_i = \mathrm{base}^{-2i/C}$ for $i = 0 \dots C/2 - 1$.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `places` | (T,) float | any places, in any order, also halves and negative ones |
+# | `d_model` | int | C; if it is odd, raise a `ValueError` that says what was given |
+# | `base` | float | 10000 in the paper |
+# | returns | (T, C) | one row for each place |
+#
+# Write it with torch's elementary functions. `lmlib.positions` is not allowed here: it would be the answer.
+#
+# **What usually goes wrong:** the exponent counts pairs where it should count entries, or the sines stand
+# together in one half.
+
+
+# %% name="clock-answer"
+def clock(places: Tensor, d_model: int, base: float) -> Tensor:
+    """Sinusoidal positions (T, C) of the places (T,)."""
+    ### BEGIN SOLUTION
+    if d_model % 2:
+        raise ValueError(f"sines and cosines come in pairs: d_model must be even; got {d_model}")
+    rates = base ** (-torch.arange(0, d_model, 2) / d_model)  # (C/2,)
+    angles = places[:, None] * rates  # (T, C/2)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+    ### END SOLUTION
+
+
+# %% name="clock-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("04_positions", "clock", clock)
+
+# %% [markdown] name="clock-hint-1"
+# First the rates, (C/2,): `torch.arange(0, d_model, 2)` gives 0, 2, 4, ..., the $2i$ of the formula.
+
+# %% [markdown] name="clock-hint-2"
+# `places[:, None] * rates` has the shape (T, C/2). Each angle gives two numbers, which stand side by side.
+
+# %% [markdown] name="clock-hint-3"
+# `torch.stack([..., ...], dim=-1)` makes (T, C/2, 2), and `.flatten(-2)` lays the pairs one after the other.
+
+# %% name="clock-parts"
+import torch
+
+from lmlib.course.questions import FunctionQuestion, ValueQuestion
+
+clock = FunctionQuestion(
+    "clock",
+    returns=("table",),
+    atol=1e-4,
+    because="angles up to about 100 have an absolute error of about 1e-5 in float32, and sin and cos hand it on",
+)
+
+
+@clock.case(points=1)
+def by_hand(draw):
+    """places 0 and 3, four entries, base 100: rates 1 and 0.1"""
+    return {"places": torch.tensor([0.0, 3.0]), "d_model": 4, "base": 100.0}
+
+
+@clock.case(points=1)
+def a_wide_table(draw):
+    """twelve places in a row, 16 entries, base 10000"""
+    return {"places": torch.arange(12.0), "d_model": 16, "base": 10_000.0}
+
+
+@clock.case(points=1)
+def any_places(draw):
+    """places that are no whole numbers, in no order, some negative"""
+    return {"places": 20 * draw.normal(7), "d_model": 8, "base": 500.0}
+
+
+@clock.case(points=1)
+def refused(draw):
+    """an odd width: a ValueError"""
+    return {"places": torch.arange(3.0), "d_model": 7, "base": 10_000.0}
+
+
+@clock.invariant
+def rows_are_equally_long(got, inputs):
+    """each pair is a point on the unit circle, so each row must have the length √(C/2)"""
+    return torch.allclose(
+        got.norm(dim=1), torch.full((len(got),), (got.size(1) / 2) ** 0.5, dtype=got.dtype), atol=1e-4
+    )
+
+
+# %% name="clock-mistake-halves"
+# %%mistake clock
+# All the sines stand in the first half and the cosines in the second. The numbers are right, and their order is
+# not: here each sine has its cosine beside it.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = places[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+# %% name="clock-mistake-cosine-first"
+# %%mistake clock
+# The cosines stand where the sines belong. At place 0 entry 0 must be sin 0 = 0.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = places[:, None] * rates
+    return torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(-2)
+
+
+# %% name="clock-mistake-pairs-counted"
+# %%mistake clock
+# The exponent is i/C where it must be 2i/C: the rates fall only half of the way, and the slowest hand is far too
+# fast.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (-torch.arange(d_model // 2) / d_model)
+    angles = places[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+# %% name="clock-mistake-rate-for-each-entry"
+# %%mistake clock
+# Sine and cosine of a pair have different rates here, because the exponent counts entries. Then they are no point
+# on one circle, and a shift is no rotation.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (-torch.arange(d_model) / d_model)
+    angles = places[:, None] * rates
+    return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=-1).flatten(-2)
+
+
+# %% name="clock-mistake-harmonics"
+# %%mistake clock
+# These are the rates of document 003: 1/base, 2/base, 3/base and so on. The Transformer's rates fall from pair to
+# pair, each by the same factor.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = torch.arange(1, d_model // 2 + 1) / base
+    angles = places[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+# %% name="clock-mistake-row-numbers"
+# %%mistake clock
+# The given places are not used: row n is place n. That is right only for places that are counted from 0.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = torch.arange(len(places))[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+# %% name="clock-other-slices"
+# %%other clock
+# An empty table, filled by slices.
+def clock(places, d_model, base):
+    if d_model % 2 == 1:
+        raise ValueError(f"d_model={d_model} is odd")
+    table = torch.zeros(len(places), d_model, dtype=places.dtype)
+    rates = torch.exp(-math.log(base) * torch.arange(0, d_model, 2) / d_model)
+    table[:, 0::2] = torch.sin(torch.outer(places, rates))
+    table[:, 1::2] = torch.cos(torch.outer(places, rates))
+    return table
+
+
+# %% name="clock-other-complex"
+# %%other clock
+# A hand as a complex number of length 1: its imaginary part is the sine.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"d_model={d_model} is odd")
+    rates = torch.tensor([base ** (-2 * i / d_model) for i in range(d_model // 2)], dtype=places.dtype)
+    hands = torch.polar(torch.ones(len(places), len(rates), dtype=places.dtype), torch.outer(places, rates))
+    return torch.view_as_real(hands).flip(-1).flatten(1)
+
+
+# %% [markdown] name="shift" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "4.4"}
+# ## 2. One matrix that moves every place
+#
+# Write the matrix $M_k$ with $\mathrm{PE}(p + k) = M_k\,\mathrm{PE}(p)$ for every place $p$, where
+# $\mathrm{PE}(p)$ is a row of the table of question 1, taken as a column: sin, cos, sin, cos, and so on.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `k` | float | how many places to move; negative moves back |
+# | `d_model` | int | C, even |
+# | `base` | float | as in question 1 |
+# | returns | (C, C) float32 | $M_k$ |
+#
+# **What usually goes wrong:** the sign of one sine. The pair here is (sin, cos), not (cos, sin) as in most books on
+# rotations. Test your matrix on a place that you know.
+
+
+# %% name="shift-answer"
+def shift_matrix(k: float, d_model: int, base: float) -> Tensor:
+    """The matrix (C, C) that moves every position vector by k places."""
+    ### BEGIN SOLUTION
+    matrix = torch.zeros(d_model, d_model)
+    for i in range(0, d_model, 2):
+        angle = k * base ** (-i / d_model)
+        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
+        matrix[i, i + 1] = math.sin(angle)
+        matrix[i + 1, i] = -math.sin(angle)
+    return matrix
+    ### END SOLUTION
+
+
+# %% name="shift-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("04_positions", "shift", shift_matrix)
+
+# %% [markdown] name="shift-hint-1"
+# $\sin(a + b) = \sin a\cos b + \cos a\sin b$ and $\cos(a + b) = \cos a\cos b - \sin a\sin b$. Put $a = \omega p$ and
+# $b = \omega k$, and read off the four numbers.
+
+# %% [markdown] name="shift-hint-2"
+# Each pair has its own 2 by 2 block on the diagonal; all else is 0. The angle of block $i$ is $k\,\omega_i$.
+
+# %% name="shift-parts"
+shift = FunctionQuestion(
+    "shift_matrix",
+    returns=("matrix",),
+    atol=1e-5,
+    because="each entry is one sine or cosine of an angle below 50, rounded to float32",
+)
+
+
+@shift.case(points=1)
+def one_pair(draw):
+    """one pair, one place forward: a rotation by 1 radian"""
+    return {"k": 1.0, "d_model": 2, "base": 10_000.0}
+
+
+@shift.case(points=2)
+def several_pairs(draw):
+    """three pairs, five places forward, base 100"""
+    return {"k": 5.0, "d_model": 6, "base": 100.0}
+
+
+@shift.case(points=1)
+def backwards(draw):
+    """a drawn number of places back"""
+    return {"k": -float(1 + 10 * draw.normal(1).abs().item()), "d_model": 8, "base": 10_000.0}
+
+
+@shift.invariant
+def it_is_a_rotation(got, inputs):
+    """M must be a rotation: its transpose times M is the unit matrix"""
+    return torch.allclose(got.T @ got, torch.eye(len(got), dtype=got.dtype), atol=1e-5)
+
+
+# %% name="shift-mistake-backwards"
+# %%mistake shift
+# This matrix moves the places back: it is the transpose of the right one. With (sin, cos) as the pair, the minus stands
+# below the diagonal.
+def shift_matrix(k, d_model, base):
+    matrix = torch.zeros(d_model, d_model)
+    for i in range(0, d_model, 2):
+        angle = k * base ** (-i / d_model)
+        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
+        matrix[i, i + 1] = -math.sin(angle)
+        matrix[i + 1, i] = math.sin(angle)
+    return matrix
+
+
+# %% name="shift-mistake-no-minus"
+# %%mistake shift
+# Both sines have the same sign. Such a block changes lengths, so it is no rotation: cos(a+b) has a minus in it.
+def shift_matrix(k, d_model, base):
+    matrix = torch.zeros(d_model, d_model)
+    for i in range(0, d_model, 2):
+        angle = k * base ** (-i / d_model)
+        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
+        matrix[i, i + 1] = matrix[i + 1, i] = math.sin(angle)
+    return matrix
+
+
+# %% name="shift-mistake-one-rate"
+# %%mistake shift
+# Every pair turns by the same angle. Each hand has a rate of its own, and only the first is 1 radian a place.
+def shift_matrix(k, d_model, base):
+    matrix = torch.zeros(d_model, d_model)
+    for i in range(0, d_model, 2):
+        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(k)
+        matrix[i, i + 1] = math.sin(k)
+        matrix[i + 1, i] = -math.sin(k)
+    return matrix
+
+
+# %% name="shift-mistake-halves"
+# %%mistake shift
+# The blocks are laid out for a table with all sines in the first half. Here a sine and its cosine are neighbours.
+def shift_matrix(k, d_model, base):
+    angles = k * base ** (-torch.arange(0, d_model, 2) / d_model)
+    cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
+    return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)], 0)
+
+
+# %% name="shift-mistake-exponent"
+# %%mistake shift
+# The rate of the block at row i is base^(-i/C), because i already counts entries. Here it is counted twice, and the
+# hands slow down too fast.
+def shift_matrix(k, d_model, base):
+    matrix = torch.zeros(d_model, d_model)
+    for i in range(0, d_model, 2):
+        angle = k * base ** (-2 * i / d_model)
+        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
+        matrix[i, i + 1] = math.sin(angle)
+        matrix[i + 1, i] = -math.sin(angle)
+    return matrix
+
+
+# %% name="shift-other-block-diagonal"
+# %%other shift
+# The blocks as tensors, and torch puts them on the diagonal.
+def shift_matrix(k, d_model, base):
+    blocks = []
+    for i in range(d_model // 2):
+        c, s = math.cos(k / base ** (2 * i / d_model)), math.sin(k / base ** (2 * i / d_model))
+        blocks.append(torch.tensor([[c, s], [-s, c]]))
+    return torch.block_diag(*blocks)
+
+
+# %% name="shift-other-exponential"
+# %%other shift
+# A rotation is the exponential of its generator: one place further, infinitely often in infinitely small steps.
+def shift_matrix(k, d_model, base):
+    generator = torch.zeros(d_model, d_model, dtype=torch.float64)
+    even = torch.arange(0, d_model, 2)
+    generator[even, even + 1] = k * base ** (-even.double() / d_model)
+    return torch.linalg.matrix_exp(generator - generator.T).float()
+
+
+# %% [markdown] name="rotary" question={"points": 5, "difficulty": 3, "minutes": 25, "section": "4.4"}
+# ## 3. Rotary scores
+#
+# Write the scaled attention scores of one head with rotary positions. Turn each query by the angles of its place and
+# each key by the angles of its place; then take dot products and divide by $\sqrt D$. The pairs are (entry $i$,
+# entry $i + D/2$), as in LLaMA, and pair $i$ turns by $\theta_i = p\cdot\mathrm{base}^{-2i/D}$:
+#
+# $$x'_i = x_i\cos\theta_i - x_{i+D/2}\sin\theta_i,\qquad x'_{i+D/2} = x_{i+D/2}\cos\theta_i + x_i\sin\theta_i$$
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `query`, `key` | (T, D), (S, D) | D is even |
+# | `query_places`, `key_places` | (T,), (S,) float | where they stand |
+# | `base` | float | |
+# | returns | (T, S) | scores, before any softmax |
+#
+# `lmlib.positions` is not allowed here.
+#
+# **What usually goes wrong:** one of the two is not turned, or turned the other way; neighbours are paired.
+
+
+# %% name="rotary-answer"
+def rotary_scores(query: Tensor, key: Tensor, query_places: Tensor, key_places: Tensor, base: float) -> Tensor:
+    """Scaled scores (T, S) of queries and keys that are turned by their places."""
+    ### BEGIN SOLUTION
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)  # (D/2,)
+
+    def turn(x: Tensor, places: Tensor) -> Tensor:
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()  # (T, D/2)
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return turn(query, query_places) @ turn(key, key_places).T / math.sqrt(width)
+    ### END SOLUTION
+
+
+# %% name="rotary-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("04_positions", "rotary", rotary_scores)
+
+# %% [markdown] name="rotary-hint-1"
+# Write a function that turns x (T, D) by its places (T,), and call it twice, for the queries and for the keys.
+
+# %% [markdown] name="rotary-hint-2"
+# `first, second = x.chunk(2, dim=-1)` gives all $x_i$ and all $x_{i+D/2}$. The angles are
+# `places[:, None] * rates`, of shape (T, D/2), one for each pair.
+
+# %% name="rotary-parts"
+rotary = FunctionQuestion(
+    "rotary_scores",
+    returns=("scores",),
+    atol=1e-4,
+    because="angles up to about 100 carry an error of 1e-5 in float32, and a score sums up to 8 such products",
+)
+
+
+@rotary.case(points=1)
+def place_zero(draw):
+    """all at place 0: the scores of plain attention"""
+    return {"query": draw.normal(3, 4), "key": draw.normal(5, 4), **at([0.0] * 3, [0.0] * 5)}
+
+
+@rotary.case(points=2)
+def a_sequence(draw):
+    """a sequence of six, places 0 to 5"""
+    return {"query": draw.normal(6, 8), "key": draw.normal(6, 8), **at(range(6), range(6))}
+
+
+@rotary.case(points=1)
+def moved(draw):
+    """one query and one key, twice: at places 7 and 3, and 60 places further"""
+    query, key = draw.normal(1, 6).repeat(2, 1), draw.normal(1, 6).repeat(2, 1)
+    return {"query": query, "key": key, **at([7, 67], [3, 63])}
+
+
+@rotary.case(points=1)
+def a_cache(draw):
+    """one new query at place 9 and ten keys at places 0 to 9, another base"""
+    return {"query": draw.normal(1, 8), "key": draw.normal(10, 8), **at([9], range(10)), "base": 50.0}
+
+
+def at(query_places, key_places):
+    both = {"query_places": query_places, "key_places": key_places}
+    return {**{name: torch.tensor([float(p) for p in places]) for name, places in both.items()}, "base": 10_000.0}
+
+
+@rotary.invariant
+def only_the_distance_counts(got, inputs):
+    """the same query and key at the same distance must have the same score, wherever they stand"""
+    same = len(inputs["query"]) == 2 and torch.equal(inputs["query"][0], inputs["query"][1])
+    return not same or torch.allclose(got[0, 0], got[1, 1], atol=1e-3)
+
+
+# %% name="rotary-mistake-query-only"
+# %%mistake rotary
+# Only the queries are turned. The score then depends on the query's place, and the key's place has no effect at all.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return turn(query, query_places) @ key.T / math.sqrt(width)
+
+
+# %% name="rotary-mistake-opposite"
+# %%mistake rotary
+# Queries and keys are turned in opposite directions, so the score depends on the sum of the places. Turn both the same
+# way: the dot product takes the difference by itself.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return turn(query, query_places) @ turn(key, -key_places).T / math.sqrt(width)
+
+
+# %% name="rotary-mistake-neighbours"
+# %%mistake rotary
+# Neighbouring entries are paired. That is the form of the paper, and it works as well, but weights trained for
+# one form give nonsense in the other. Here entry i belongs to entry i + D/2.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x[:, 0::2], x[:, 1::2]
+        return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
+
+    return turn(query, query_places) @ turn(key, key_places).T / math.sqrt(width)
+
+
+# %% name="rotary-mistake-no-scale"
+# %%mistake rotary
+# The scores are not divided by √D. Turning changes no length, so they are as large as without positions, and need the
+# same scale.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return turn(query, query_places) @ turn(key, key_places).T
+
+
+# %% name="rotary-mistake-added"
+# %%mistake rotary
+# Here sinusoids are added to queries and keys. Rotary positions add nothing: they turn the pairs, so that every
+# length stays.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def add(x, places):
+        angles = places[:, None] * rates
+        return x + torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+    return add(query, query_places) @ add(key, key_places).T / math.sqrt(width)
+
+
+# %% name="rotary-mistake-no-minus"
+# %%mistake rotary
+# Both parts add the sine. Then lengths change and it is no rotation: one of the two needs a minus.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos + second * sin, second * cos + first * sin], dim=-1)
+
+    return turn(query, query_places) @ turn(key, key_places).T / math.sqrt(width)
+
+
+# %% name="rotary-other-complex"
+# %%other rotary
+# A pair as a complex number: turning is a product with a number of length 1.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.shape[1]
+    rates = torch.tensor([base ** (-2 * i / width) for i in range(width // 2)], dtype=query.dtype)
+
+    def turn(x, places):
+        angles = torch.outer(places, rates)
+        return torch.complex(x[:, : width // 2], x[:, width // 2 :]) * torch.polar(torch.ones_like(angles), angles)
+
+    q, k = turn(query, query_places), turn(key, key_places)
+    return (q @ k.conj().T).real / width**0.5
+
+
+# %% name="rotary-other-distance"
+# %%other rotary
+# Nothing is turned by its own place: each pair of query and key by the difference of their places.
+def rotary_scores(query, key, query_places, key_places, base):
+    half = query.size(1) // 2
+    rates = base ** (-torch.arange(half) / half)
+    angles = (query_places[:, None] - key_places)[..., None] * rates  # (T, S, D/2)
+    a, b, c, d = query[:, None, :half], query[:, None, half:], key[None, :, :half], key[None, :, half:]
+    return ((a * c + b * d) * angles.cos() + (a * d - b * c) * angles.sin()).sum(-1) / math.sqrt(2 * half)
+
+
+# %% name="rotary-equivalent-axes"
+# %%equivalent rotary
+# The last axis of two is axis 1.
+width = query.size(1)
+first, second = x.chunk(2, dim=1)
+return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=1)
+
+# %% name="rotary-equivalent-signs"
+# %%equivalent rotary
+# Queries and keys go through the same function, and two minus signs cancel in their product.
+return -torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+return torch.cat([second * sin - first * cos, second * cos + first * sin], dim=-1)
+
+# %% [markdown] name="reading" question={"points": 3, "difficulty": 2, "minutes": 10, "section": "4.4"}
+# ## 4. Reading the clock
+#
+# **Two numbers.** Take the Transformer's sinusoids with C = 4 and base 10000. After how many places has the
+# *slower* of the two hands made one full turn? Give `period` to three digits or more. And with C = 128: what is
+# the dot `product` of the vector of place 17 with itself?
+#
+# **What happens?** A causal model with a *learned* position table of 512 rows was trained on texts of 128 words
+# only. It now reads place 300. Set `beyond` to the letter of the right sentence.
+#
+# - **a** It works as well as at place 100, because a table generalises to rows between those it has seen.
+# - **b** It raises an error, because it has never seen this place.
+# - **c** It adds a vector that training has never touched, and the answer is close to a guess if it depends on
+#   the place.
+# - **d** It adds zeros, so the word is read as if it had no position.
+
+# %% name="reading-answer"
+period = None  # a number of places
+product = None  # a number
+beyond = ""  # the letter
+### BEGIN SOLUTION
+period = 2 * math.pi * 100  # the rate is 10000^(-2/4) = 1/100 radian a place
+product = 64  # C/2 pairs, each sin² + cos² = 1
+beyond = "c"
+### END SOLUTION
+
+# %% name="reading-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("04_positions", "reading", period=period, product=product, beyond=beyond)
+
+# %% [markdown] name="reading-hint-1"
+# C = 4 has two hands. What is $2i/C$ for the second? And a full turn is $2\pi$ radians.
+
+# %% [markdown] name="reading-hint-2"
+# Each pair contributes $\sin^2 + \cos^2$. How many pairs are there?
+
+# %% name="reading-parts"
+reading = ValueQuestion()
+reading.number("period", points=1, title="the period of the slower hand")
+reading.number("product", points=1, title="the product of a place with itself")
+reading.choice("beyond", "abcd", points=1, title="beyond the trained length")
+
+# %% name="reading-mistake-no-two-pi"
+# %%mistake reading
+# 100 is one over the rate: after so many places the hand has turned by 1 radian. A full turn has 2π of them.
+period = 100
+
+# %% name="reading-mistake-base"
+# %%mistake reading
+# That is 2π times the base, the limit that the slowest hand comes near in a wide table. With C = 4 its exponent is 2/4.
+period = 2 * math.pi * 10_000
+
+# %% name="reading-mistake-exponent"
+# %%mistake reading
+# This takes the exponent 1/4. The second hand has i = 1, and the exponent is 2i/C = 2/4.
+period = 2 * math.pi * 10
+
+# %% name="reading-mistake-fast-hand"
+# %%mistake reading
+# That is a turn of the fast hand, whose rate is 1.
+period = 2 * math.pi
+
+# %% name="reading-mistake-all-entries"
+# %%mistake reading
+# Not each entry gives 1 but each *pair*: sin² + cos² = 1.
+product = 128
+
+# %% name="reading-mistake-length"
+# %%mistake reading
+# 8 is the length of the vector. The product with itself is the square of the length.
+product = 8
+
+# %% name="reading-mistake-unit"
+# %%mistake reading
+# One pair gives 1. There are C/2 of them, and their products add up.
+product = 1
+
+# %% name="reading-mistake-generalises"
+# %%mistake reading
+# The rows of a table have nothing to do with each other. Row 300 gets a gradient only when place 300 occurs in
+# training.
+beyond = "a"
+
+# %% name="reading-mistake-error"
+# %%mistake reading
+# An error comes only from place 512 on. Rows 128 to 511 exist; they hold what they were drawn with.
+beyond = "b"
+
+# %% name="reading-mistake-zeros"
+# %%mistake reading
+# An untrained row is not zero: a table begins with random numbers, and what has no gradient stays as it was.
+beyond = "d"
+
+# %% name="reading-other-in-digits"
+# %%other reading
+# The numbers in digits.
+period = 628.32
+product = 64.0
+beyond = "(C)"
+
+# %% name="reading-other-worked-out"
+# %%other reading
+# The numbers by torch.
+period = 2 * torch.pi / torch.tensor(10_000.0) ** -0.5
+product = sum(
+    math.sin(17 * 10_000 ** (-i / 128)) ** 2 + math.cos(17 * 10_000 ** (-i / 128)) ** 2 for i in range(0, 128, 2)
+)
+beyond = "c."
+
+# %% [markdown] name="end"
+# ## Done?
+#
+# `hint("04_positions", "clock", 1)` gives a first hint; each question has two or three. `lmbook check` on this
+# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
