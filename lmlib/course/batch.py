@@ -72,19 +72,17 @@ def run(paths: list[Path], settings: Settings) -> list[Result]:
 
     base = book.root()
     selected = {book.name_of(path, base): path for path in book.select(paths, base)}
-    _require_writable(settings.out)
-    keys = {name: _key(path, base, settings) for name, path in selected.items()}
-    results = {} if settings.force else _unchanged(keys, settings.out)
-    tasks = [_task(name, path, keys[name], settings) for name, path in selected.items() if name not in results]
-    _require_kernels(tasks)
-    if tasks and settings.device == "cuda":
-        _require_cuda()
+    require_writable(settings.out)
+    keys = {name: key_of(content_of(path, base), settings) for name, path in selected.items()}
+    results = {} if settings.force else unchanged(keys, settings.out)
+    tasks = [task_of(name, path, keys[name], settings) for name, path in selected.items() if name not in results]
+    require_runnable(tasks, settings)
     jobs, threads = machine.jobs_and_threads(len(tasks), settings.jobs)
     with Display(len(selected)) as display:
         for result in results.values():
             display.ended(result.name, result.status, "")
         try:
-            _execute_all(tasks, settings, jobs, threads, display, results)
+            execute_all(tasks, settings, jobs, threads, display, results)
         except KeyboardInterrupt:
             done = sum(1 for result in results.values() if result.status != "stopped")
             raise InterruptedWorkError(
@@ -98,7 +96,7 @@ def run(paths: list[Path], settings: Settings) -> list[Result]:
     return rows
 
 
-def _execute_all(
+def execute_all(
     tasks: list[Task], settings: Settings, jobs: int, threads: int, display: Display, results: dict[str, Result]
 ) -> None:
     """Execute tasks side by side and add each result when it is written. An interrupt ends all kernels."""
@@ -163,11 +161,17 @@ def _judge(task: Task, execution: Execution) -> Result:
 # What a result depends on -------------------------------------------------------------------------------------
 
 
-def _key(path: Path, base: Path, settings: Settings) -> str:
-    """A hash of all that a result depends on: the notebook, its data files, lmlib, parameters, versions."""
-    digest = hashlib.sha256()
+def key_of(content: str, settings: Settings) -> str:
+    """A hash of all that a result depends on: the content of files, the parameters, the versions."""
     asked = [settings.profile, settings.device, sorted((k, repr(v)) for k, v in settings.given.items())]
-    digest.update(json.dumps([asked, platform.python_version(), _torch_version()]).encode())
+    return hashlib.sha256(
+        json.dumps([content, asked, platform.python_version(), _torch_version()]).encode()
+    ).hexdigest()
+
+
+def content_of(path: Path, base: Path) -> str:
+    """A hash of a notebook, its data files and lmlib."""
+    digest = hashlib.sha256()
     package = Path(__file__).resolve().parents[1]
     library = [file for file in package.rglob("*") if file.suffix in (".py", ".yml", ".json")]
     for file in [path, *sorted(library), *_data_files(path, base)]:
@@ -192,7 +196,7 @@ def _torch_version() -> str:
         return "none"
 
 
-def _unchanged(keys: dict[str, str], out: Path) -> dict[str, Result]:
+def unchanged(keys: dict[str, str], out: Path) -> dict[str, Result]:
     """Earlier results that passed and still hold."""
     kept = {}
     for name, key in keys.items():
@@ -217,7 +221,8 @@ def _notebook_path(out: Path, name: str) -> Path:
 # What must be in order before anything runs --------------------------------------------------------------------
 
 
-def _task(name: str, path: Path, key: str, settings: Settings) -> Task:
+def task_of(name: str, path: Path, key: str, settings: Settings) -> Task:
+    """A notebook with its parameters. Raises CourseError when it cannot take them."""
     nb = notebooks.read(path)
     parameters.refuse_unfit(name, nb, settings.given)
     known = parameters.parameters_of(nb) or {}
@@ -225,9 +230,12 @@ def _task(name: str, path: Path, key: str, settings: Settings) -> Task:
     return Task(name, path, nb, own | settings.given, key)
 
 
-def _require_kernels(tasks: list[Task]) -> None:
+def require_runnable(tasks: list[Task], settings: Settings) -> None:
+    """Raise CourseError when the kernel of a task, or the device, is not there."""
     if not tasks:
         return
+    if settings.device == "cuda":
+        _require_cuda()
     from jupyter_client.kernelspec import KernelSpecManager
 
     installed = KernelSpecManager().find_kernel_specs()
@@ -249,7 +257,8 @@ def _require_cuda() -> None:
         )
 
 
-def _require_writable(out: Path) -> None:
+def require_writable(out: Path) -> None:
+    """Raise CourseError when nothing can be written into the output folder."""
     with _clear_sentence_when_unwritable(out, CourseError):
         probe = out / ".writable"
         notebooks.write_atomically(probe, "")

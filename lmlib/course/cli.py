@@ -93,22 +93,25 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+ProfileOption = Annotated[Profile, typer.Option(help="Size of the experiments: quick on two cores, full on a GPU.")]
+
+DeviceOption = Annotated[Device, typer.Option(help="Where models run; auto takes the GPU when there is one.")]
+
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a notebook parameter; repeatable."),
+]
+
+Jobs = Annotated[int | None, typer.Option(min=1, help="Notebooks at once. Default: one a core.", show_default=False)]
+
+
 @app.command()
 def run(
     paths: Paths = None,
-    profile: Annotated[
-        Profile, typer.Option(help="Size of the experiments: quick on two cores, full on a GPU.")
-    ] = Profile.quick,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a notebook parameter; repeatable."),
-    ] = None,
-    device: Annotated[
-        Device, typer.Option(help="Where models run; auto takes the GPU when there is one.")
-    ] = Device.auto,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Notebooks at once. Default: one a core.", show_default=False)
-    ] = None,
+    profile: ProfileOption = Profile.quick,
+    parameter: Parameters = None,
+    device: DeviceOption = Device.auto,
+    jobs: Jobs = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 3600,
     out: Annotated[Path, typer.Option(help="Folder for the report and the executed notebooks.")] = Path("build/run"),
     force: Annotated[bool, typer.Option("--force", help="Execute also what has not changed.")] = False,
@@ -135,6 +138,48 @@ def start(
     work = book.root() / "work"
     typer.echo(summary(hand_out(book.root(), work, update), book.shown(work)))
     typer.echo(f"Open it: jupyter lab --notebook-dir={book.shown(work)}")
+
+
+@app.command()
+def sweep(
+    notebook: Annotated[Path, typer.Argument(help="The notebook to run.", show_default=False)],
+    grid: Annotated[
+        list[str] | None, typer.Option(help="A parameter and its values; again for each.", metavar="NAME=V,V…")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="The grid as YAML: parameter: [values].")] = None,
+    parameter: Parameters = None,
+    profile: ProfileOption = Profile.quick,
+    device: DeviceOption = Device.auto,
+    jobs: Jobs = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a run may take.")] = 3600,
+    retries: Annotated[int, typer.Option(min=0, help="More tries for a run that died, or did not start.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where results go.")] = Path("build/sweep"),
+    force: Annotated[bool, typer.Option("--force", help="Run also what has a result.")] = False,
+) -> None:
+    """Run a notebook with every combination of parameters, into one table; what has a result is not run again."""
+    from lmlib.course import sweep as sweeps
+    from lmlib.course.batch import Settings
+    from lmlib.course.parameters import parse_pairs
+
+    if bool(grid) == bool(file):
+        raise CourseError("give the grid, as in --grid width=32,64 --grid seed=0,1, or a --file, one of both")
+    values = sweeps.parse_grid(grid or []) if file is None else sweeps.read_grid(file)
+    settings = Settings(out, profile.value, device.value, parse_pairs(parameter or []), jobs, timeout, force)
+    sweeps.sweep(notebook, values, settings, retries)
+
+
+@app.command("sweep-plot")
+def sweep_plot(
+    out: Annotated[Path, typer.Argument(help="Where the sweep's results are.", show_default=False)],
+    x: Annotated[str, typer.Option(help="The parameter along the axis.")],
+    y: Annotated[str, typer.Option(help="The metric.")],
+    to: Annotated[Path, typer.Option(help="The PNG file to write.")],
+    by: Annotated[str | None, typer.Option(help="A curve for each value of this parameter.")] = None,
+) -> None:
+    """Draw a metric of a sweep against a parameter."""
+    from lmlib.course import sweep as sweeps
+
+    sweeps.plot(out, x, y, by, to)
 
 
 data_app = typer.Typer(no_args_is_help=True, help="Real corpora by name: show them, fetch them.")

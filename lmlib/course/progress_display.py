@@ -59,5 +59,9 @@ class Display:
         if why:
             self.note(f"    {why}")
 
+    def expect(self, more: int) -> None:
+        """So many notebooks will be run again."""
+        self.progress.update(self.all, total=(self.progress.tasks[0].total or 0) + more)
+
     def note(self, text: str) -> None:
         self.console.print(text, markup=False)

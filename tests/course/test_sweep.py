@@ -1,0 +1,194 @@
+"""Sweeps: every combination once, one tidy table, and a kill at any moment loses and repeats nothing."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet
+import pytest
+
+from lmlib.course import batch, sweep
+from lmlib.course.batch import Settings
+from lmlib.course.errors import CourseError, WorkFailedError
+
+METRIC = "from lmlib.course import record\nrecord.metric('loss', 10 * width + seed, 'nats')"
+
+
+def notebook(path, code=METRIC):
+    """A notebook with the parameters width and seed, and one more cell."""
+    cells = [("parameters", "width = 1\nseed = 0", ["parameters"]), ("work", code, [])]
+    content = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        "cells": [
+            {"cell_type": "code", "id": name, "source": source, "outputs": [], "execution_count": None}
+            | {"metadata": {"name": name, "tags": tags}}
+            for name, source, tags in cells
+        ],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def table(out):
+    with (out / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def count_runs(code, log):
+    return f"open({str(log)!r}, 'a').write('.')\n{code}"
+
+
+def test_a_grid_is_every_combination_in_order():
+    grid = sweep.parse_grid(["width=32,64", "seed=0,1,2"])
+    assert grid == {"width": [32, 64], "seed": [0, 1, 2]}
+    found = sweep.combinations(grid)
+    assert [sweep.name_of(one) for one in found][:4] == [
+        "width=32,seed=0",
+        "width=32,seed=1",
+        "width=32,seed=2",
+        "width=64,seed=0",
+    ]
+    assert len(found) == 6
+
+
+def test_values_are_python_literals_or_texts(tmp_path):
+    assert sweep.parse_grid(["a=1,2.5,true,adamw"]) == {"a": [1, 2.5, True, "adamw"]}
+    (tmp_path / "g.yml").write_text("shape: [[1, 2], [3, 4]]\n")
+    assert sweep.read_grid(tmp_path / "g.yml") == {"shape": [[1, 2], [3, 4]]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [(["width"], "NAME=VALUE"), (["width="], "NAME=VALUE"), (["a=1", "a=2"], "twice"), (["=1"], "NAME=VALUE")],
+)
+def test_a_grid_that_is_none_is_an_error(texts, message):
+    with pytest.raises(CourseError, match=message):
+        sweep.parse_grid(texts)
+
+
+def test_the_same_combination_twice_is_an_error():
+    with pytest.raises(CourseError, match="same combination twice: a=1"):
+        sweep.combinations({"a": [1, 1]})
+    with pytest.raises(CourseError, match="same combination twice: a=x_y"):
+        sweep.combinations({"a": ["x/y", "x:y"]})  # they would share a file
+
+
+@pytest.mark.parametrize("text", ["a: 1", "- 1", "a: []", "a: ["])
+def test_a_file_that_is_no_grid_is_an_error(tmp_path, text):
+    (tmp_path / "g.yml").write_text(text)
+    with pytest.raises(CourseError, match=r"g\.yml"):
+        sweep.read_grid(tmp_path / "g.yml")
+
+
+def test_a_sweep_gives_one_table_and_a_second_one_runs_only_what_is_new(tmp_path):
+    log = tmp_path / "log"
+    path = notebook(tmp_path / "n.ipynb", count_runs(METRIC, log))
+    settings = Settings(tmp_path / "out", jobs=2)
+    sweep.sweep(path, {"width": [1, 2], "seed": [0]}, settings)
+    assert [(row["width"], row["seed"], row["metric"], row["value"]) for row in table(settings.out)] == [
+        ("1", "0", "loss", "10.0"),
+        ("2", "0", "loss", "20.0"),
+    ]
+    sweep.sweep(path, {"width": [1, 2, 3], "seed": [0]}, settings)
+    assert log.read_text() == "..."
+    assert pyarrow.parquet.read_table(settings.out / "results.parquet").to_pylist()[2] == {
+        "width": 3,
+        "seed": 0,
+        "status": "passed",
+        "metric": "loss",
+        "value": 30.0,
+        "unit": "nats",
+    }
+    notebook(path, count_runs(METRIC + "  # changed", log))
+    sweep.sweep(path, {"width": [3], "seed": [0]}, settings)
+    assert log.read_text() == "...."
+
+
+def test_a_run_that_fails_is_in_the_table_and_the_others_go_on(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", f"assert width != 2, 'too wide'\n{METRIC}")
+    with pytest.raises(WorkFailedError, match=r"1 of 2 runs failed, the first n/width=2: .*too wide"):
+        sweep.sweep(path, {"width": [2, 3]}, Settings(tmp_path / "out", jobs=2))
+    assert [(row["width"], row["status"], row["value"]) for row in table(tmp_path / "out")] == [
+        ("2", "failed", ""),
+        ("3", "passed", "30.0"),
+    ]
+
+
+def test_only_what_the_machine_broke_is_tried_again(tmp_path):
+    mark = repr(str(tmp_path / "mark"))
+    dies_once = f"import os\nif not os.path.exists({mark}):\n    open({mark}, 'w')\n    os._exit(1)"
+    path = notebook(tmp_path / "n.ipynb", f"{dies_once}\n{METRIC}")
+    (run,) = sweep.sweep(path, {"width": [4]}, Settings(tmp_path / "out"), retries=1)
+    assert run.result.status == "passed"
+    log = tmp_path / "log"
+    notebook(path, count_runs("1 / 0", log))
+    with pytest.raises(WorkFailedError, match="ZeroDivisionError"):
+        sweep.sweep(path, {"width": [4]}, Settings(tmp_path / "out"), retries=3)
+    assert log.read_text() == "."
+
+
+def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path):
+    path = notebook(tmp_path / "n.ipynb")
+    with pytest.raises(CourseError, match="no parameter 'depth'"):
+        sweep.sweep(path, {"depth": [1]}, Settings(tmp_path / "out"))
+    assert not (tmp_path / "out" / "results").exists()
+
+
+def test_the_plot_has_a_curve_for_each_value_and_says_what_is_missing(tmp_path):
+
+    def result(value):
+        return batch.Result("n", "passed", metrics=[{"name": "loss", "value": value, "unit": "nats"}])
+
+    runs = [sweep.Run({"width": w, "seed": s}, result(w / 7 + s)) for w in (8, 16, 32) for s in (0, 1)]
+    sweep.write_tables(runs, tmp_path)
+    sweep.plot(tmp_path, "width", "loss", "seed", tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(CourseError, match=r"'accuracy'; there are: loss"):
+        sweep.plot(tmp_path, "width", "accuracy", None, tmp_path / "p.png")
+    with pytest.raises(CourseError, match=r"no parameter 'depth'; it has: width, seed"):
+        sweep.plot(tmp_path, "depth", "loss", None, tmp_path / "p.png")
+    with pytest.raises(CourseError, match="no sweep has written"):
+        sweep.plot(tmp_path / "none", "width", "loss", None, tmp_path / "p.png")
+
+
+def killed_sweep(arguments, after):
+    """Start the command and kill it, and all that it started, when so many results are there."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    out = arguments[arguments.index("--out") + 1]
+    deadline = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if sum(len(files) for _, _, files in os.walk(os.path.join(out, "results"))) >= after:
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_a_sweep_of_60_runs_killed_five_times_gives_the_table_of_one_that_was_not(tmp_path):
+    log = tmp_path / "log"
+    path = notebook(tmp_path / "n.ipynb", count_runs(METRIC, log))
+    grid = ["--grid", "width=1,2,3,4,5,6,7,8,9,10,11,12", "--grid", "seed=0,1,2,3,4"]
+
+    def command(out):
+        where = ["--out", str(tmp_path / out), "--jobs", "2"]
+        return [sys.executable, "-m", "lmlib.course", "sweep", str(path), *grid, *where]
+
+    for after in (3, 11, 24, 40, 55):
+        killed_sweep(command("killed"), after)
+    subprocess.run(command("killed"), check=True)
+    began = len(log.read_text())
+    assert 60 <= began <= 60 + 5 * 2  # what was running when it was killed ran again, nothing else
+    subprocess.run(command("whole"), check=True)
+    killed, whole = ((tmp_path / out / "results.csv").read_text() for out in ("killed", "whole"))
+    assert killed == whole
+    tables = [pyarrow.parquet.read_table(tmp_path / out / "results.parquet") for out in ("killed", "whole")]
+    assert tables[0].equals(tables[1])
+    assert len(table(tmp_path / "whole")) == 60
