@@ -436,7 +436,7 @@ for name, (_, log) in runs.items():
 fig, (ax,) = plots.figure("Seventy years of language models on one page of text", width=7.4, height=4.0)
 counted = [operations[n] for n in ORDERS]
 ax.plot(counted, list(scores.values()), "D:", color=plots.COLOURS[3], label="counting: Kneser–Ney n-grams")
-for n in ORDERS:
+for n in (1, 2, 3, 5):
     ax.annotate(f"n = {n}", (operations[n], scores[n]), xytext=(7, 3), textcoords="offset points", fontsize=8)
 for name, colour, dash, marker in (("LSTM", 1, "--", "s"), ("Transformer", 0, "-", "o")):
     ax.plot(effort[name], bits[name], dash, marker=marker, color=plots.COLOURS[colour], label=name)
@@ -445,7 +445,7 @@ ax.set_xscale("log")
 ax.set_ylim(0, 3.9)
 ax.set_xlabel("training effort (operations, logarithmic)")
 ax.set_ylabel("bits per byte of the test text")
-ax.legend(loc="lower left")
+ax.legend(loc="center")
 plots.show(
     fig,
     alt="Bits per byte against training effort. The n-grams stand at the left, and fall "
