@@ -376,9 +376,10 @@ record.check("the Transformer's chain is the same for every length", len(set(cha
 # %% [markdown] name="road"
 # ## 大语言模型的兴起 · The road in one figure
 #
-# Now the race. Both networks read 64 tokens at a time, 16 such windows a step. Every 50 steps we measure the bits per
-# byte of the test text. Beside it we count the **training effort** (训练代价) in operations: for a network what torch
-# counts in one step, times the steps; for n-grams one count for each length at each position.
+# Now the race. Both networks read 64 tokens at a time, 16 such windows a step. After 1, 2, 4, 8, ... steps we
+# measure the bits per byte of the test text. Beside it we count the **training effort** (训练代价) in operations:
+# for a network what torch counts in one step, times the steps; for n-grams one count for each length at each
+# position.
 
 # %% name="race"
 STEPS = {"quick": 400, "full": 3000}[profile]
@@ -391,19 +392,29 @@ def as_batch(rows):
     return {"input_ids": torch.stack(rows), "labels": torch.stack(rows)}
 
 
-def measure(model):
-    """Bits per byte of the test text; each token sees at least half a window."""
-    log_p = token_log_probabilities(model, test_ids.to(device), T, start_id=0, batch_size=64)
-    return {"bits": bits_per_byte(log_p, test_text)}
+def measure_at(moments):
+    """An evaluation that is called after every step, and measures at some of them: bits per byte of the test text."""
+    steps_done = iter(range(1, STEPS + 1))
+
+    def measure(model):
+        if next(steps_done) not in moments:
+            return {}
+        log_p = token_log_probabilities(model, test_ids.to(device), T, start_id=0, batch_size=64)
+        return {"bits": bits_per_byte(log_p, test_text)}  # each token sees at least half a window
+
+    return measure
 
 
+# %% name="race-code"
 def race(name):
     """The trained model, and its (steps done, bits per byte)."""
     model = make_model(name)
     rate, muon_rate = RATES[name]
-    settings = {"warmup_steps": STEPS // 20, "muon_learning_rate": muon_rate, "evaluate_every": STEPS // 8}
+    settings = {"warmup_steps": STEPS // 20, "muon_learning_rate": muon_rate, "evaluate_every": 1}
     config = TrainingConfig(STEPS, rate, "muon", device=str(device), seed=seed, **settings)
-    log = train(model, Loader(Windows(train_ids, T), B, as_batch, seed), config, evaluate=measure)
+    moments = {2**k for k in range(12) if 2**k < 0.8 * STEPS} | {STEPS}
+    batches = Loader(Windows(train_ids, T), B, as_batch, seed)
+    log = train(model, batches, config, evaluate=measure_at(moments))
     record.metric(f"{name}: first loss", log.losses[0], "nats")
     return model, log
 
@@ -433,37 +444,44 @@ for name, (_, log) in runs.items():
     record.check(f"{name}: the rule is right within a fifth", 0.8 < rule / effort[name][-1] < 1.2)
 
 # %% name="road-plot"
-fig, (ax,) = plots.figure("Seventy years of language models on one page of text", width=7.4, height=4.0)
+fig, (ax,) = plots.figure("Seventy years of language models on one text", width=7.4, height=4.2)
 counted = [operations[n] for n in ORDERS]
 ax.plot(counted, list(scores.values()), "D:", color=plots.COLOURS[3], label="counting: Kneser–Ney n-grams")
 for n in (1, 2, 3, 5):
-    ax.annotate(f"n = {n}", (operations[n], scores[n]), xytext=(7, 3), textcoords="offset points", fontsize=8)
+    place = (-5, -13) if n == 5 else (7, 2)
+    ax.annotate(f"n = {n}", (operations[n], scores[n]), xytext=place, textcoords="offset points", fontsize=8)
 for name, colour, dash, marker in (("LSTM", 1, "--", "s"), ("Transformer", 0, "-", "o")):
-    ax.plot(effort[name], bits[name], dash, marker=marker, color=plots.COLOURS[colour], label=name)
-plots.level(ax, math.log2(V) * len(test_ids) / len(test_text.encode()), "all tokens equally likely", below=True)
+    ax.plot(effort[name], bits[name], dash, marker=marker, color=plots.COLOURS[colour], label=f"{name}, step by step")
+plots.level(ax, math.log2(V) * len(test_ids) / len(test_text.encode()), "all tokens equally likely")
+ax.axhline(scores[5], color=plots.COLOURS[3], linewidth=0.8, linestyle=":")
 ax.set_xscale("log")
-ax.set_ylim(0, 3.9)
+ax.set_yscale("log")
+ax.set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+ax.minorticks_off()
 ax.set_xlabel("training effort (operations, logarithmic)")
-ax.set_ylabel("bits per byte of the test text")
-ax.legend(loc="center")
+ax.set_ylabel("bits per byte of the test text (logarithmic)")
+ax.legend(loc="upper center", bbox_to_anchor=(0.42, 0.85))
 plots.show(
     fig,
-    alt="Bits per byte against training effort. The n-grams stand at the left, and fall "
-    "from 3 to below 0.7 and flatten. LSTM and Transformer begin a million times further right and fall steeply; the "
-    "Transformer ends lowest of all.",
+    alt="Bits per byte against training effort, both logarithmic. The n-grams stand at the left and fall from 3 to "
+    "0.7, flattening. LSTM and Transformer start thousands of times further right, near guessing, and fall steeply; "
+    "the Transformer ends lowest of all.",
 )
 
 # %% [markdown] name="road-read"
 # Read it slowly. Counting is a bargain: its five points cost next to nothing, and the 5-gram is hard to beat. The
-# networks pay about a million times as much before they are worth anything. But the curve of the counts has gone flat,
-# and those of the networks have not. Who has that much computing can go on where counting stops. That is the
+# networks pay some 100,000 times as much before they are worth anything. But the curve of the counts has gone flat, and
+# those of the networks have not. Who has that much computing can go on where counting stops. That is the
 # whole history of large language models, and this picture is a small one of it.
 
 # %% name="road-check"
 final = {name: values[-1] for name, values in bits.items()}
 for name in final:
     record.metric(f"{name}: final", final[name], "bits per byte")
-record.check("both networks begin worse than the 3-gram", all(values[0] > scores[3] for values in bits.values()))
+record.check("after one step both networks are worse than the 1-gram", all(v[0] > scores[1] for v in bits.values()))
+record.check(
+    "the last stretch gains more than the step from n = 4 to 5", all(v[-2] - v[-1] > gains[-1] for v in bits.values())
+)
 record.check("the LSTM ends better than the 3-gram", final["LSTM"] < scores[3])
 record.check(
     "the Transformer ends better than every n-gram and the LSTM", final["Transformer"] < min(scores[5], final["LSTM"])
@@ -506,9 +524,8 @@ places = [
     t for t in range(T, len(test_ids)) if int(test_ids[t]) in towns and int(test_ids[t]) in test_ids[t - 60 : t - 8]
 ]
 right = torch.tensor([towns.index(int(test_ids[t])) for t in places])
-print(
-    f"{len(places)} later mentions of a town, such as: ...{tokenizer.decode(test_ids[places[0] - 45 : places[0]].tolist())}"
-)
+before = tokenizer.decode(test_ids[places[0] - 45 : places[0]].tolist())
+print(f"{len(places)} later mentions of a town, such as: ...{before}")
 
 
 def share_right(c, scores):
