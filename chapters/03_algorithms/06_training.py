@@ -701,7 +701,8 @@ record.check("more than two thirds carry Muon's step", directions(after) > len(a
 # %% name="loop-source"
 source = inspect.getsource(train).splitlines()
 start = next(i for i, line in enumerate(source) if line.lstrip().startswith("for step in"))
-print("\n".join(line[8:] for line in source[start:]))
+body = itertools.takewhile(lambda line: line.startswith(8 * " "), source[start:])
+print("\n".join(line[8:] for line in body))
 
 # %% [markdown] name="loop-lines"
 # | line | why it is there |

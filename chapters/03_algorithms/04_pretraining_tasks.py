@@ -1,0 +1,595 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] name="title"
+# # 3.4 预训练任务 · Pre-training tasks
+#
+# 本节把所有常见的预训练任务放在同一个句子上看：输入变成什么样，要预测什么，一段文本能给出多少个标签。
+# 从因果语言模型、掩码语言模型、下一句与句子顺序，到去噪、片段破坏、排列、替换检测和对比学习。
+# 最后让同一个小模型在同样的预算下学四种任务，用同一个探针比较它们学到了什么。
+#
+# After this section you can say of each objective what it feeds to the model, what it asks back, and how much one text
+# teaches. And you will have seen that the objective decides what a small budget buys.
+
+# %% name="parameters" tags=["parameters"]
+seed = 0
+device = "auto"
+profile = "quick"
+
+# %% name="imports"
+import math
+from collections import Counter
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from lmlib import plots
+from lmlib.course import ledger, record, session
+from lmlib.data import world
+from lmlib.data.batching import Loader
+from lmlib.evaluation.tagging import span_f1
+from lmlib.models.bart import Bart, BartConfig
+from lmlib.models.bert import Bert, BertConfig
+from lmlib.models.gpt import Gpt, GptConfig
+from lmlib.pretraining import (
+    Causal,
+    Contrastive,
+    Denoising,
+    GeneratorAndDiscriminator,
+    Masked,
+    NextSentence,
+    Permutation,
+    ReplacedToken,
+    SentenceOrder,
+    SpanCorruption,
+    SpecialTokens,
+    info_nce,
+)
+from lmlib.pretraining.masked import masked_loss
+from lmlib.text.vocabulary import Vocabulary
+from lmlib.training import TrainingConfig, model_loss, set_seed, train
+
+device = session.start(seed, device, profile)
+
+# %% [markdown] name="overview"
+# ## 3.4.1 什么是预训练任务 · What is a pre-training task?
+#
+# Nobody has labelled the web. How can a model learn from text alone? **Take something away from the text, and ask for it
+# back.** The text is its own teacher: this is self-supervised learning (自监督学习). What is taken away makes the
+# difference: the next word, a few words in the middle, the order of the sentences.
+#
+# We need a text and a vocabulary. The text comes from the small world; words are tokens, in small letters.
+
+# %% name="corpus"
+N_CHARS = {"quick": 200_000, "full": 2_000_000}[profile]
+LENGTH = 48  # tokens of the longest text, special ones included
+SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", "<X>", "<Y>", "<Z>", *(f"<{i}>" for i in range(3, 20))]
+texts = [[[w.lower() for w in s.words] for s in text.sentences] for text in world.make(0).corpus("train", "en", N_CHARS)]
+frequent = Vocabulary.from_sentences(sentence for text in texts for sentence in text).words
+WORDS = SPECIAL + frequent[: {"quick": 1000, "full": 3000}[profile]]
+IDS = {word: i for i, word in enumerate(WORDS)}
+V = len(WORDS)
+TOKENS = SpecialTokens(V, pad=0, start=1, end=2, mask=3, others=frozenset(range(4, len(SPECIAL))))
+
+
+def encode(words):
+    """The ids of words, cut to what fits between [CLS] and [SEP]."""
+    return [IDS.get(word.lower(), IDS["[UNK]"]) for word in words][: LENGTH - 2]
+
+
+def show(ids):
+    """Ids as text; places without a label are dots."""
+    return " ".join("·" if i == -100 else WORDS[i] for i in torch.as_tensor(ids).tolist())
+
+
+# %% name="documents"
+def documents_of(sentences):
+    """Stretches of two or more sentences that fit into LENGTH tokens, with three special ones."""
+    found = [[]]
+    for sentence in map(encode, sentences):
+        if sum(map(len, found[-1])) + len(sentence) > LENGTH - 3:
+            found.append([])
+        found[-1].append(sentence)
+    return [document for document in found if len(document) > 1]
+
+
+DOCUMENTS = [document for text in texts for document in documents_of(text)]  # lists of sentences
+TEXTS = [[1, *(i for sentence in document for i in sentence), 2] for document in DOCUMENTS]  # with [CLS] and [SEP]
+example = next(d for d in DOCUMENTS if len(d) == 3 and IDS["[UNK]"] not in sum(d, []) and sum(map(len, d)) < 36)
+flat = [i for sentence in example for i in sentence]
+framed = [1, *flat, 2]
+for sentence in example:
+    print(show(sentence))
+record.check("no special token is in the example", not set(flat) & TOKENS.ids)
+
+# %% [markdown] name="principle"
+# ## 3.4.2 为什么用对数 · Why the loss is a logarithm
+#
+# Document 002 says: make the gap between the predicted probability of the next word and the true word small. Which gap?
+# Let the next word be *tea* in 6 of 10 cases, *coffee* in 3, *milk* in 1. A model gives one distribution $q$ for all of
+# them. We minimise two kinds of gap: $1 - q(\text{word})$, and $-\ln q(\text{word})$.
+
+
+# %% name="principle-code"
+def best_distribution(gap, truth, steps=1500):
+    """The distribution that makes the mean gap smallest, found by gradient descent."""
+    scores = torch.zeros(len(truth), requires_grad=True)
+    optimizer = torch.optim.Adam([scores], lr=0.05)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (truth * gap(scores.softmax(0))).sum().backward()
+        optimizer.step()
+    return scores.detach().softmax(0)
+
+
+truth = torch.tensor([0.6, 0.3, 0.1])
+by_distance = best_distribution(lambda q: 1 - q, truth)
+by_logarithm = best_distribution(lambda q: -q.log(), truth)
+
+# %% name="principle-plot"
+fig, (ax,) = plots.figure("What a model learns from each kind of gap", width=5.8, height=2.9)
+for i, (name, values) in enumerate((("truth", truth), ("gap 1 − q", by_distance), ("gap −ln q", by_logarithm))):
+    ax.bar(np.arange(3) + 0.27 * (i - 1), values, 0.25, label=name, color=plots.COLOURS[i], alpha=(1, 0.7, 0.5)[i])
+ax.set_xticks(range(3), ["tea", "coffee", "milk"])
+ax.set_ylabel("probability")
+ax.legend()
+plots.show(
+    fig,
+    alt="Three bars a word. With the gap 1 minus q the model gives tea nearly everything and the others nothing. With "
+    "the logarithm it gives exactly the true shares: 0.6, 0.3 and 0.1.",
+)
+
+# %% name="principle-check" tags=["nbval-check-output"]
+record.check("with 1 − q everything goes to the most frequent word", by_distance[0] > 0.99)
+record.check("with −ln q the model learns the true shares", torch.allclose(by_logarithm, truth, atol=1e-3))
+
+# %% [markdown] name="principle-lesson"
+# Only the logarithm makes it pay to be honest about rare words. All objectives below that predict tokens use it.
+
+# %% [markdown] name="language-model"
+# ## 3.4.3 语言模型预训练 · Causal language modelling
+#
+# **Taken away:** everything to the right. **Asked for:** the next token, at every place.
+#
+# $$\mathcal{L} = -\frac{1}{T-1}\sum_{t=2}^{T} \ln P(x_t \mid x_1, \dots, x_{t-1})$$
+#
+# In code there is nothing to do but copy: the labels are the input, and the model moves them by one place.
+
+# %% name="causal" tags=["nbval-check-output"]
+batch = Causal(TOKENS)([framed])
+print("input:     ", show(batch["input_ids"][0, :-1]))
+print("to predict:", show(batch["labels"][0, 1:]))
+record.check("every token but the first is a label", (batch["labels"][0, 1:] != -100).all())
+record.check("they are the text itself, moved by one", torch.equal(batch["labels"], batch["input_ids"]))
+
+# %% [markdown] name="masked"
+# ## 3.4.4 掩码语言模型 · Masked language modelling
+#
+# **Taken away:** 15 % of the tokens. **Asked for:** those tokens, from both sides.
+#
+# After training there are no [MASK] tokens any more. A model that saw them at *all* its labels could be lazy everywhere
+# else. So of the chosen tokens 80 % become [MASK], 10 % a random word, and 10 % stay (Devlin et al. 2019). Each visible
+# word may then be one that it is asked about.
+
+
+# %% name="masked-from-scratch"
+def mask_by_hand(ids, generator):
+    """Ids (B, T) → input and labels (B, T), chosen 15 %, of them 80/10/10; special tokens are never chosen."""
+    is_text = ids >= len(SPECIAL)
+    chosen = is_text & (torch.rand(ids.shape, generator=generator) < 0.15)
+    fate = torch.rand(ids.shape, generator=generator)
+    random = torch.randint(len(SPECIAL), V, ids.shape, generator=generator)
+    inputs = torch.where(chosen & (fate < 0.9), random, ids)  # 10 % stay
+    inputs = inputs.masked_fill(chosen & (fate < 0.8), IDS["[MASK]"])
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masked-example" tags=["nbval-check-output"]
+batch = Masked(TOKENS, generator=torch.Generator().manual_seed(1))([framed])
+print("input:     ", show(batch["input_ids"][0]))
+print("to predict:", show(batch["labels"][0]))
+
+# %% name="masked-check" tags=["nbval-check-output"]
+many = torch.randint(len(SPECIAL), V, (500, 100), generator=torch.Generator().manual_seed(seed))
+for name, (inputs, labels) in {
+    "by hand": mask_by_hand(many, torch.Generator().manual_seed(seed)),
+    "lmlib": Masked(TOKENS, generator=torch.Generator().manual_seed(seed)).hide(many, torch.arange(100).repeat(500, 1)),
+}.items():
+    chosen = labels != -100
+    masked, kept = (inputs == IDS["[MASK]"])[chosen].float().mean(), (inputs == many)[chosen].float().mean()
+    record.check(f"{name}: 15 % are chosen, within 1 %", abs(chosen.float().mean() - 0.15) < 0.01)
+    record.check(f"{name}: of them 80 % are masked, 10 % stay, within 2 %", abs(masked - 0.8) < 0.02 and abs(kept - 0.1) < 0.02)  # fmt: skip
+    record.check(f"{name}: what was not chosen stays", torch.equal(inputs[~chosen], many[~chosen]))
+
+# %% [markdown] name="pairs"
+# ## 3.4.5 下一句与句子顺序 · Next sentence and sentence order
+#
+# Two objectives look at pairs. **Next sentence** (BERT): does the second stretch follow the first, or is it from another
+# document? **Sentence order** (ALBERT): have the two been swapped? Each text gives one label, a yes or no.
+
+# %% name="pairs-example"
+other = next(d for d in DOCUMENTS[200:] if len(d) == 3 and sum(map(len, d)) < 36)
+for objective in (NextSentence, SentenceOrder):
+    batch = objective(TOKENS, LENGTH, generator=torch.Generator().manual_seed(4))([example, other])
+    print(objective.__name__)
+    for row, label in zip(batch["input_ids"], batch["pair_labels"].tolist(), strict=True):
+        print(f"   label {label}:", show(row[row != 0]))
+
+# %% [markdown] name="pairs-shortcut-text"
+# Next sentence is said to be too easy. A stretch from another document is about other people and other things, so it is
+# enough to compare *words*; no grammar, no logic. Is it so here? A classifier that cannot read at all: count the words
+# (the rarer, the more they count) that both stretches share.
+
+# %% name="pairs-shortcut"
+document_frequency = Counter(word for document in DOCUMENTS for word in set(sum(document, [])))
+
+
+def shared_words(row):
+    """How much rare vocabulary the two stretches of a row share."""
+    ends = (row == 2).nonzero().flatten().tolist()
+    first, second = set(row[1 : ends[0]].tolist()), set(row[ends[0] + 1 : ends[1]].tolist())
+    return sum(math.log(len(DOCUMENTS) / document_frequency[word]) for word in first & second if word > 4)
+
+
+def area_under_curve(objective, n=600):
+    """How often a random pair with label 0 shares more than one with label 1; ties count half. 0.5 is chance."""
+    batch = objective(TOKENS, LENGTH, generator=torch.Generator().manual_seed(seed))(DOCUMENTS[:n])
+    shared = torch.tensor([shared_words(row) for row in batch["input_ids"]])
+    zero, one = shared[batch["pair_labels"] == 0], shared[batch["pair_labels"] == 1]
+    difference = zero[:, None] - one
+    return ((difference > 0).float() + 0.5 * (difference == 0)).mean().item(), zero, one
+
+
+areas = {"next sentence": area_under_curve(NextSentence), "sentence order": area_under_curve(SentenceOrder)}
+
+# %% name="pairs-shortcut-plot"
+fig, axes = plots.figure(*(f"{name}: area {area:.2f}" for name, (area, *_) in areas.items()), width=7.4, height=2.9)
+labels = {"next sentence": ("follows", "from elsewhere"), "sentence order": ("in order", "swapped")}
+for ax, (name, (_, zero, one)) in zip(axes, areas.items(), strict=True):
+    bins = np.linspace(0, 20, 16)
+    ax.hist(zero.clamp(max=19.9), bins, label=labels[name][0], color=plots.COLOURS[0], alpha=0.75)
+    ax.hist(one.clamp(max=19.9), bins, label=labels[name][1], histtype="step", color=plots.COLOURS[1], linewidth=2)
+    ax.set_xlabel("shared words, weighed by rarity")
+    ax.set_ylabel("pairs")
+    ax.legend()
+plots.show(
+    fig,
+    alt="Two histograms of shared words. Next sentence: pairs that follow share much, pairs from elsewhere share hardly "
+    "anything. Sentence order: both histograms lie on each other.",
+)
+
+# %% name="pairs-shortcut-check"
+record.metric("next sentence by shared words, area", areas["next sentence"][0])
+record.check("shared words alone solve next sentence in over 80 % of the comparisons", areas["next sentence"][0] > 0.8)
+record.check("for sentence order they are worth nothing", abs(areas["sentence order"][0] - 0.5) < 0.06)
+
+# %% [markdown] name="denoising"
+# ## 3.4.6 去噪自编码器预训练 · Denoising
+#
+# **Taken away:** anything. **Asked for:** the whole text, written anew by a decoder. BART (Lewis et al. 2020) tries five
+# kinds of damage. Read each line and ask: what must the model find out, to repair it?
+
+# %% name="denoising-noises" tags=["nbval-check-output"]
+print("text:                 ", show(flat))
+for noise in ("token_mask", "token_deletion", "text_infilling", "sentence_permutation", "document_rotation"):
+    damaged = Denoising(TOKENS, (noise,), generator=torch.Generator().manual_seed(2)).damage(example)
+    print(f"{noise + ':':22}", show(damaged))
+
+# %% [markdown] name="denoising-lesson"
+# A mask says *where* a word is missing; deletion does not. Infilling puts one mask for a stretch of any length, even of
+# none: the model must find out *how many* words are missing. Permutation and rotation ask for the order of things.
+
+# %% name="denoising-check" tags=["nbval-check-output"]
+for noise in ("sentence_permutation", "document_rotation"):
+    damaged = Denoising(TOKENS, (noise,), generator=torch.Generator().manual_seed(seed)).damage(example)
+    record.check(f"{noise} loses no token", sorted(damaged) == sorted(flat))
+long = flat * 40
+kinds = {noise: Denoising(TOKENS, (noise,), generator=torch.Generator().manual_seed(seed)) for noise in ("token_mask", "token_deletion", "text_infilling")}  # fmt: skip
+record.check("deletion at rate 0.3 leaves 70 %, within 4 %", abs(len(kinds["token_deletion"].damage([long])) / len(long) - 0.7) < 0.04)  # fmt: skip
+left = sum(i != IDS["[MASK]"] for i in kinds["text_infilling"].damage([long]))
+record.check("infilling hides 30 %, exactly", left == len(long) - round(0.3 * len(long)))
+record.check("masking keeps the length", len(kinds["token_mask"].damage([long])) == len(long))
+batch = Denoising(TOKENS)([example])
+record.check("the labels are the whole text", show(batch["labels"][0]) == show(framed))
+
+# %% [markdown] name="spans-text"
+# **Span corruption** (T5, Raffel et al. 2020) is thrifty: the decoder writes only what is missing. Each stretch that was
+# cut out is replaced by a sentinel of its own; the target lists the sentinels, each with its words.
+
+
+# %% name="spans"
+def corrupt_by_hand(ids, spans):
+    """Input and target of span corruption, for spans (first, one past the last) in order."""
+    source, target, at = [], [], 0
+    for number, (first, last) in enumerate(spans):
+        sentinel = IDS["<X>"] + number
+        source += [*ids[at:first], sentinel]
+        target += [sentinel, *ids[first:last]]
+        at = last
+    return [*source, *ids[at:], IDS["[SEP]"]], [*target, IDS["<X>"] + len(spans), IDS["[SEP]"]]
+
+
+objective = SpanCorruption(TOKENS, range(5, 25), generator=torch.Generator().manual_seed(1))
+source, target = corrupt_by_hand(flat, objective.draw_spans(len(flat)))
+print("input: ", show(source))
+print("target:", show(target))
+
+# %% name="spans-check" tags=["nbval-check-output"]
+spans = objective.draw_spans(len(flat))
+record.check("by hand is as lmlib does it", corrupt_by_hand(flat, spans) == objective.corrupt(flat, spans))
+source, target = corrupt_by_hand(flat, spans)
+pieces = {}
+for i in target[:-2]:
+    pieces.setdefault(i, []) if i in range(5, 25) else pieces[max(pieces)].append(i)
+repaired = [j for i in source[:-1] for j in pieces.get(i, [i])]
+record.check("input and target together are the text: nothing is lost", repaired == flat)
+
+# %% [markdown] name="permutation"
+# ## 3.4.7 排列与替换检测 · Permutation and replaced tokens
+#
+# **Permutation** (XLNet, Yang et al. 2019): draw an order of the tokens; predict the last sixth of them, one after the
+# other *in that order*. So a token is predicted from both sides, as in masking, and yet each from those predicted before
+# it, as in writing. Nothing is replaced by a mask; a matrix says who may see whom.
+
+# %% name="permutation-map"
+words = flat[: len(example[0])][:12]
+batch = Permutation(TOKENS, k=3.0, generator=torch.Generator().manual_seed(3))([words])
+visible = 1 - batch["perm_mask"][0]
+targets = batch["target_mapping"][0].argmax(-1).tolist()
+fig, (ax,) = plots.figure("Who may see whom (dark: yes)", width=5.0, height=3.7)
+names = [WORDS[i] for i in words]
+rows = [f"{n}. {names[t]}" for n, t in enumerate(targets, 1)]
+plots.heat_map(ax, 0.8 * visible[targets], rows, names, x_label="word that is seen", y_label="predicted, in this order")
+plots.show(
+    fig,
+    alt="A map with a row for each predicted word, in the order of prediction. Each row sees all words that are not "
+    "predicted, and those that were predicted before it, wherever they stand; never itself.",
+)
+
+# %% name="permutation-check" tags=["nbval-check-output"]
+print("predicted, in this order:", ", ".join(names[t] for t in targets))
+record.check("no word sees itself", not visible[targets, targets].any())
+record.check("each sees those predicted before it, and none after it",
+             all(bool(visible[b, a]) and not visible[a, b] for n, a in enumerate(targets) for b in targets[n + 1 :]))  # fmt: skip
+
+# %% [markdown] name="replaced-text"
+# **Replaced tokens** (ELECTRA, Clark et al. 2020): a small masked model fills the gaps with its own guesses; the model
+# that is kept must tell, for *every* token, whether it is the original. Fakes of an untrained generator are nonsense, so
+# the task is easy at first, and grows harder as the generator learns.
+
+# %% name="replaced"
+SIZES = {"d_model": 64, "n_layers": 2, "n_heads": 4}
+
+
+def new_bert(head, **changes):
+    """The small encoder that several objectives share."""
+    sizes = {"d_ff": 256, "max_positions": LENGTH, "norm_eps": 1e-5}
+    return Bert(BertConfig(**{"vocab_size": V} | SIZES | sizes | changes), head)
+
+
+set_seed(seed)
+electra = GeneratorAndDiscriminator(new_bert("masked_lm", d_model=32, n_heads=2, d_ff=128), new_bert(None))
+with torch.no_grad():
+    out = electra(**ReplacedToken(TOKENS, generator=torch.Generator().manual_seed(1))([framed]))
+marks = [f"*{WORDS[i]}*" if i != j else WORDS[i] for i, j in zip(out.corrupted[0].tolist(), framed, strict=True)]
+print("which are fake?", " ".join(marks))
+record.check("the first loss of the discriminator is ln 2, within 0.1", abs(out.discriminator_loss - math.log(2)) < 0.1)
+
+# %% [markdown] name="contrastive"
+# ## 3.4.8 对比学习预训练 · Contrastive learning
+#
+# All objectives so far speak about tokens. **Contrastive learning** speaks about whole texts: the vector of a text shall
+# be near that of its partner, and far from all others in the batch. With vectors of length 1 and a temperature $\tau$:
+#
+# $$\mathcal{L} = -\frac1B\sum_{i=1}^{B} \ln \frac{e^{u_i\cdot v_i/\tau}}{\sum_{j=1}^{B} e^{u_i\cdot v_j/\tau}}$$
+#
+# It is a cross-entropy: B candidates, and the label of text *i* is *i*. SimCSE (Gao et al. 2021) needs no pairs at all: it
+# sends the same text through the model twice, and **dropout** makes the two vectors differ.
+
+
+# %% name="contrastive-code" tags=["nbval-check-output"]
+def contrast_by_hand(anchors, positives, temperature):
+    """InfoNCE of vectors (B, C)."""
+    cosines = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T  # (B, B)
+    return F.cross_entropy(cosines / temperature, torch.arange(len(anchors)))
+
+
+anchors, positives = torch.randn(2, 32, 256).unbind()
+record.check("by hand equals lmlib's info_nce", torch.allclose(contrast_by_hand(anchors, positives, 0.05), info_nce(anchors, positives)))  # fmt: skip
+record.check("vectors that are all alike: ln B, nothing is known", math.isclose(contrast_by_hand(torch.ones(32, 8), torch.ones(32, 8), 0.05).item(), math.log(32), rel_tol=1e-5))  # fmt: skip
+record.check("partners alike and the others at right angles: nearly 0", contrast_by_hand(torch.eye(32), torch.eye(32), 0.05) < 1e-6)  # fmt: skip
+record.check("the length of a vector does not count", torch.allclose(contrast_by_hand(5 * anchors, positives, 0.05), info_nce(anchors, positives)))  # fmt: skip
+
+# %% [markdown] name="temperature-text"
+# **What does the temperature do?** It decides *which* wrong candidates push. Here is one text with candidates at cosines
+# from −0.2 to 0.8, and how much of the push away each gets.
+
+# %% name="temperature"
+cosines = torch.linspace(-0.2, 0.8, 26)
+pushes = {f"τ = {tau}": torch.softmax(cosines / tau, 0) for tau in (1.0, 0.2, 0.05)}
+fig, (ax,) = plots.figure("A low temperature pushes away the nearest only", width=5.4, height=2.9)
+plots.lines(ax, cosines, pushes, x_label="cosine of a wrong candidate", y_label="share of the push", markers=False)
+plots.show(
+    fig,
+    alt="Share of the push against cosine. At temperature 1 all candidates get about the same. At 0.2 the share grows with "
+    "the cosine. At 0.05 nearly all goes to the most similar ones.",
+)
+nearest = {name: push[-5:].sum().item() for name, push in pushes.items()}
+record.check("at τ = 0.05 the five nearest of 26 get over 90 %, at τ = 1 less than 35 %",
+             nearest["τ = 0.05"] > 0.9 and nearest["τ = 1.0"] < 0.35)  # fmt: skip
+
+# %% [markdown] name="labels"
+# ## 3.4.9 一段文本给出多少标签 · How much does one text teach?
+#
+# We run every objective on the same 200 documents and count: for 100 tokens of text, how many predictions does the loss
+# get, and out of how many choices?
+
+# %% name="labels-count"
+some, pieces = DOCUMENTS[:200], TEXTS[:200]
+n_tokens = sum(len(sentence) for document in some for sentence in document)
+set_seed(seed)
+batches = {
+    "causal": Causal(TOKENS)(pieces)["labels"][:, 1:],
+    "masked": Masked(TOKENS)(pieces)["labels"],
+    "next sentence": NextSentence(TOKENS, LENGTH)(some)["pair_labels"],
+    "sentence order": SentenceOrder(TOKENS, LENGTH)(some)["pair_labels"],
+    "denoising": Denoising(TOKENS)(some)["labels"][:, 1:],
+    "span corruption": SpanCorruption(TOKENS, range(5, 25))([t[1:-1] for t in pieces])["labels"],
+    "permutation": Permutation(TOKENS)(pieces)["labels"],
+    "replaced token": ReplacedToken(TOKENS)(pieces)["attention_mask"].float().masked_fill_(Masked(TOKENS)(pieces)["attention_mask"] == 0, -100),  # fmt: skip
+    "contrastive": torch.arange(200),
+}
+per_100 = {name: 100 * (labels != -100).sum().item() / n_tokens for name, labels in batches.items()}
+CHOICES = {"next sentence": "2", "sentence order": "2", "replaced token": "2", "contrastive": "B"}
+
+# %% name="labels-plot"
+fig, (ax,) = plots.figure("Predictions from 100 tokens of text, and out of how many", width=6.8, height=3.2)
+ax.barh(range(len(per_100)), per_100.values(), color="#9db8d9", edgecolor=plots.COLOURS[0], height=0.6)
+for i, (name, count) in enumerate(per_100.items()):
+    ax.text(count, i, f"  {count:.0f}, each of {CHOICES.get(name, 'V')}", va="center")
+ax.set_yticks(range(len(per_100)), list(per_100))
+ax.set_ylim(len(per_100) - 0.5, -0.5)
+ax.set_xlim(0, 145)
+ax.set_xlabel("predictions for 100 tokens")
+ax.grid(visible=False, axis="y")
+plots.show(
+    fig,
+    alt="Bars. Causal, denoising and replaced token give about 100 predictions for 100 tokens; span corruption about 25, "
+    "masked and permutation about 15; next sentence, sentence order and contrastive about 3.",
+)
+
+# %% name="labels-check"
+record.check("causal: a prediction for every token", per_100["causal"] > 99)
+record.check("masked: about 15", abs(per_100["masked"] - 15) < 2)
+record.check("causal gives over five times as many as masked", per_100["causal"] > 5 * per_100["masked"])
+record.check("next sentence, sentence order and contrastive: one a text", len({per_100[n] for n in ("next sentence", "sentence order", "contrastive")}) == 1)  # fmt: skip
+
+# %% [markdown] name="budget"
+# ## 3.4.10 同样的预算，四种任务 · One backbone, one budget, four objectives
+#
+# Now we let the same small encoder (2 layers, 64 wide) learn with four objectives: as many documents, as many steps, the
+# same learning rate. Then it is **frozen**, and a linear probe reads its states: where are people, places and things in a
+# sentence (span F1, on sentences that are new)? A fifth model has random weights. It is the baseline that matters: random
+# states still tell words apart.
+
+
+# %% name="budget-setups"
+class MeanState(nn.Module):
+    """The mean of the states over a text: ids and mask (B, T) → (B, C)."""
+
+    def __init__(self, bert):
+        super().__init__()
+        self.bert = bert
+
+    def forward(self, ids, mask):
+        return (self.bert(ids, mask).last_hidden_state * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def twice(texts):
+    return Contrastive(TOKENS)([(text, text) for text in texts])
+
+
+def setup(name):
+    """The model to train, what makes batches of texts, the loss, and the backbone that is kept."""
+    if name == "causal":
+        model = Gpt(GptConfig(V, max_positions=LENGTH, **SIZES), "language_model")
+        return model, Causal(TOKENS), model_loss, model
+    if name == "masked":
+        model = new_bert("masked_lm")
+        return model, Masked(TOKENS), masked_loss, model
+    kept = new_bert(None)
+    if name == "replaced token":
+        small = new_bert("masked_lm", d_model=32, n_heads=2, d_ff=128)
+        return GeneratorAndDiscriminator(small, kept), ReplacedToken(TOKENS), model_loss, kept
+    return MeanState(kept), twice, Contrastive(TOKENS).loss, kept
+
+
+# %% name="budget-training"
+STEPS = {"quick": 120, "full": 4000}[profile]
+NAMES = ("causal", "masked", "replaced token", "contrastive", "random weights")
+backbones, curves = {}, {}
+for name in NAMES:
+    set_seed(seed)
+    model, collate, loss, backbones[name] = setup(name)
+    if name != "random weights":
+        config = TrainingConfig(STEPS, 2e-3, warmup_steps=STEPS // 10, weight_decay=0.01, seed=seed, device=str(device))
+        curves[name] = train(model, Loader(TEXTS, 16, collate, seed), config, loss=loss).losses
+    backbones[name].to(device).eval()
+starts = {"causal": math.log(V), "masked": math.log(V), "contrastive": math.log(16)}
+
+# %% name="budget-losses-check"
+for name, losses in curves.items():
+    print(f"{name}: from {losses[0]:.2f} to {np.mean(losses[-20:]):.2f}")
+    record.check(f"{name}: the loss has fallen", np.mean(losses[-20:]) < 0.9 * losses[0])
+for name in ("causal", "masked"):
+    record.check(f"{name}: the first loss is ln V, within 0.3", abs(curves[name][0] - starts[name]) < 0.3)
+record.check("contrastive: the first loss is below ln B: dropout changes a text less than another text does", curves["contrastive"][0] < starts["contrastive"])  # fmt: skip
+
+# %% [markdown] name="budget-probe-text"
+# Note that losses of *different* objectives cannot be compared: they answer different questions. A probe can.
+
+
+# %% name="budget-probe"
+TAGS = ["O", *(f"{part}-{kind}" for kind in ("PER", "LOC", "THING") for part in "BI")]
+N_TAGGED = {"quick": (200, 200), "full": (1000, 1000)}[profile]
+TAGGED = [world.make(0).tagged(n, split) for n, split in zip(N_TAGGED, ("train", "test"), strict=True)]
+
+
+@torch.no_grad()
+def states_of(backbone, sentences):
+    """The states of all words (N, C) and their tags (N)."""
+    ids, mask = TOKENS.batch([[1, *encode(s.words), 2] for s in sentences])
+    states = backbone(ids.to(device), mask.to(device), inspect=True).hidden_states[-1].cpu()
+    tags = [TAGS.index(tag) for s in sentences for tag in s.tags[: LENGTH - 2]]
+    return torch.cat([states[i, 1 : 1 + len(s.words[: LENGTH - 2])] for i, s in enumerate(sentences)]).numpy(), tags
+
+
+def in_sentences(tags):
+    """A flat list of tag numbers → the tags of each test sentence."""
+    rest = iter(tags)
+    return [[TAGS[next(rest)] for _ in s.tags[: LENGTH - 2]] for s in TAGGED[1]]
+
+
+def probe(backbone):
+    """Span F1 of a linear probe on the frozen states."""
+    (x, y), (x_test, y_test) = (states_of(backbone, sentences) for sentences in TAGGED)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)).fit(x, y)
+    return span_f1(in_sentences(classifier.predict(x_test).tolist()), in_sentences(y_test))
+
+
+scores = {name: probe(backbone) for name, backbone in backbones.items()}
+
+# %% name="budget-baseline"
+votes = {}
+for s in TAGGED[0]:
+    for word, tag in zip(encode(s.words), s.tags, strict=False):
+        votes.setdefault(word, Counter())[tag] += 1
+by_word = [[votes[w].most_common(1)[0][0] if w in votes else "O" for w in encode(s.words)] for s in TAGGED[1]]
+baseline = span_f1(by_word, [list(s.tags[: LENGTH - 2]) for s in TAGGED[1]])
+
+# %% name="budget-plot"
+fig, (ax,) = plots.figure(f"Names and things, read from frozen states after {STEPS} steps", width=6.6, height=3.0)
+ax.barh(range(len(scores)), scores.values(), color="#9db8d9", edgecolor=plots.COLOURS[0], height=0.6)
+for i, value in enumerate(scores.values()):
+    ax.text(value, i, f" {value:.2f}", va="center")
+ax.axvline(baseline, color="#333333", linewidth=1, linestyle=":")
+ax.text(baseline, -0.62, "most frequent tag of each word", ha="center", va="bottom", fontsize=8)
+ax.set_yticks(range(len(scores)), list(scores))
+ax.set_ylim(len(scores) - 0.5, -0.9)
+ax.set_xlabel("span F1 on new sentences (0 to 1)")
+ax.grid(visible=False, axis="y")
+plots.show(
+    fig,
+    alt="Bars of span F1 for causal, masked, replaced token, contrastive and random weights. Causal is the longest by far. "
+    "The others are close to random weights. A dotted line marks the most frequent tag of each word.",
+)
