@@ -14,8 +14,7 @@ from lmlib.course import book
 from lmlib.course.checking import NOT_RUN, Result, check_notebook
 from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.notebooks import write_atomically
-
-SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from lmlib.course.spreadsheets import harmless
 
 
 @dataclass
@@ -123,10 +122,5 @@ def as_csv(grades: list[Grade]) -> str:
     writer.writerow(["assignment", "student_id", "score", "max_score", "status", "mistakes", *names])
     for row in grades:
         cells: list[Any] = [row.assignment, row.student, row.score, row.maximum, row.status, "; ".join(row.mistakes)]
-        writer.writerow([_harmless(cell) for cell in cells + [row.questions.get(name, "") for name in names]])
+        writer.writerow([harmless(cell) for cell in cells + [row.questions.get(name, "") for name in names]])
     return text.getvalue()
-
-
-def _harmless(cell: Any) -> Any:
-    """A text that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(SPREADSHEET_FORMULA) else cell

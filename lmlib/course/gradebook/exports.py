@@ -8,8 +8,8 @@ from typing import Any
 
 from lmlib.course.errors import CourseError
 from lmlib.course.gradebook.store import Row
+from lmlib.course.spreadsheets import harmless
 
-SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 NBGRADER = (
     *("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email"),
     *("raw_score", "late_submission_penalty", "score", "max_score"),
@@ -128,8 +128,3 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow([harmless(cell) for cell in head])
     writer.writerows([harmless(cell) for cell in row] for row in rows)
     return text.getvalue()
-
-
-def harmless(cell: Any) -> Any:
-    """A text that a spreadsheet does not take for a formula; numbers stay numbers."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(SPREADSHEET_FORMULA) else cell

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from lmlib.course import spreadsheets
 from lmlib.course.errors import CourseError
 from lmlib.course.gradebook import desk, exports
 from lmlib.course.gradebook.class_report import answers_of, report
@@ -79,7 +80,7 @@ def test_no_cell_is_a_formula(book, name):
     for text in (exports.nbgrader_csv(book.rows()), exports.canvas_csv(book.rows()), exports.moodle_csv(book.rows())):
         cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
         assert f"'{name}" in [cell[: len(name) + 1] for cell in cells]
-        assert not [cell for cell in cells if cell.startswith(exports.SPREADSHEET_FORMULA)]
+        assert not [cell for cell in cells if cell.startswith(spreadsheets.FORMULA)]
 
 
 def test_feedback_shows_points_comments_and_outputs_and_nothing_that_runs(book):
