@@ -196,8 +196,7 @@ ax.legend()
 plots.show(
     fig,
     alt="Share of the embeddings against the number of parameters, logarithmic: a quarter to a third at 100 million "
-    "and "
-    "below, a tenth at 350 million, under one per cent for GPT-3.",
+    "and below, a tenth at 350 million, under one per cent for GPT-3.",
 )
 
 # %% name="where-check"
@@ -295,13 +294,13 @@ fig, (ax,) = plots.figure("What training cost: two years of language models", wi
 span = np.array([4e7, 6e11])
 for power in range(19, 25):
     ax.plot(span, 10.0**power / 6 / span, color="#bbbbbb", linewidth=0.9)
-    at = min(6e11, 10.0**power / 6 / 2.4e10)
-    if 2.4e10 < at < 9e12:
-        ax.text(10.0**power / 6 / at, at * 1.04, f"10$^{{{power}}}$", fontsize=8, color="#666666", ha="left")
+    x = min(10.0**power / 6 / 3e10, 4.2e11)  # a label at the lower or the right-hand edge
+    label = ax.text(x, 10.0**power / 6 / x, f"10$^{{{power}}}$", fontsize=8, color="#555555", ha="center", va="center")
+    label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
 for i, (name, tokens) in enumerate(D.items()):
     applied = APPLIED.get(name, N[name])
     ax.plot(applied, tokens, plots.MARKERS[i % 6], color=plots.COLOURS[i % 5], markersize=7)
-    below = name in ("T5-base", "RoBERTa-large", "GPT-3 small", "BERT-base")
+    below = name in ("T5-base", "RoBERTa-large", "GPT-3 small", "GPT")
     left = name == "XLNet-large"
     place = {"ha": "right" if left else "left", "xytext": (2 if left else 5, -13 if below else 6)}
     ax.annotate(name, (applied, tokens), textcoords="offset points", fontsize=8, **place)
@@ -415,7 +414,7 @@ learner = NanoChat(NanoChatConfig(vocab_size=VOCABULARY, eos_token_id=None, **si
 settings = TrainingConfig(STEPS, 2e-2, "muon", muon_learning_rate=0.06, warmup_steps=20, device=str(device), seed=seed)
 log = train(learner, repeating_batches(torch.Generator().manual_seed(seed)), settings)
 source = repeating_batches(torch.Generator().manual_seed(seed))  # the n-gram reads the same rows
-counts = KneserNey([row for _ in range(100) for row in next(source)["input_ids"]], 3, VOCABULARY)
+counts = KneserNey([row for _ in range(100) for row in next(source)["input_ids"]], 2, VOCABULARY)
 
 # %% name="context-measure"
 PERIOD = 13
@@ -428,7 +427,7 @@ by_table = -torch.stack([counts.log_probabilities(row)[1:] for row in new[:128]]
 # %% name="context-plot"
 fig, (ax,) = plots.figure("Loss at each place of a row that nobody has seen before", width=6.6, height=3.2)
 places = range(2, LENGTH + 1)
-plots.lines(ax, places, {"Transformer": in_context, "3-gram": by_table}, x_label="place", y_label="loss (nats)")
+plots.lines(ax, places, {"Transformer": in_context, "2-gram": by_table}, x_label="place", y_label="loss (nats)")
 plots.level(ax, math.log(VOCABULARY), "ln V: guessing")
 ax.axvline(PERIOD + 1, color="#555555", linewidth=0.9, linestyle=":")
 ax.annotate("the row begins again", (PERIOD + 1, 1.8), xytext=(4, 0), textcoords="offset points", fontsize=8)
@@ -437,21 +436,20 @@ ax.legend(loc="lower left")
 plots.show(
     fig,
     alt="Loss against place. Both models are at ln 32 in the first round. When the row begins again, the Transformer "
-    "falls "
-    "close to 0 and stays there; the 3-gram stays near ln 32.",
+    "falls close to 0 and stays there; the 2-gram stays near ln 32.",
 )
 
 # %% [markdown] name="context-bands"
 # Bands over seeds: in the first round no loss lies more than 0.15 below ln V; that would be a leak. In the second round
 # the mean loss of the Transformer is below 0.7. The weights are the same at every place: what changed is only what it
-# has read. The 3-gram stays above 3 throughout.
+# has read. The 2-gram stays above 3 throughout.
 
 # %% name="context-check"
 first_round, second_round = in_context[: PERIOD - 1], in_context[PERIOD + 1 :]
 record.metric("loss in the second round", second_round.mean(), "nats")
 record.check("first round: not better than guessing", bool(first_round.min() > math.log(VOCABULARY) - 0.15))
 record.check("second round: the Transformer knows the row", second_round.mean() < 0.7)
-record.check("the 3-gram does not", bool(by_table.min() > 3))
+record.check("the 2-gram does not", bool(by_table.min() > 3))
 
 # %% [markdown] name="differences-table"
 # | | classical: n-gram | large language model |
