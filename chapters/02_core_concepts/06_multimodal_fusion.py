@@ -1,0 +1,594 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] name="title"
+# # 2.6 多模态融合 · Multimodal fusion
+#
+# 本节让一个模型同时看图和读句子，判断“这句话是否符合这张图”。这个任务只看图或只读句子都做不出来。
+# 我们把两种信息在三个不同的地方合在一起：晚期融合、早期融合和交叉注意力，看哪一种会把颜色和形状张冠李戴，
+# 并把词到图像区域的注意力画在图上。
+#
+# After this section you can say where words and pictures may meet in a model, prove what is lost when each is squeezed
+# into one vector first, and read an attention map on a picture with due care.
+
+# %% name="parameters" tags=["parameters"]
+seed = 0
+device = "auto"
+profile = "quick"
+
+# %% name="imports"
+import math
+from random import Random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lmlib import plots
+from lmlib.attention import MultiHeadAttention, attention
+from lmlib.course import ledger, record, session
+from lmlib.data.world import make
+from lmlib.data.world.pictures import Shape, draw
+from lmlib.models.visual_bert import VisualBert, VisualBertConfig
+from lmlib.training import set_seed
+
+device = session.start(seed, device, profile)
+
+# %% [markdown] name="question"
+# ## 2.6.1 多模态融合 · Is this sentence true of this picture?
+#
+# The small world has pictures with captions. Here are three. You can say at once whether a caption fits. What do
+# you have to do for it? You read a word, look for the thing, and check what it looks like. You go back and forth.
+
+# %% name="world-pictures"
+shown = make(0).pictures(3)
+fig, axes = plots.figure("", "", "", width=7.6, height=2.7)
+for ax, one in zip(axes, shown, strict=True):
+    ax.imshow(one.pixels)
+    ax.set_axis_off()
+    words = one.caption.split()
+    ax.set_title(" ".join(words[: len(words) // 2]) + "\n" + " ".join(words[len(words) // 2 :]), fontsize=8)
+plots.show(
+    fig,
+    alt="Three small pictures with their captions: " + " ".join(one.caption for one in shown),
+)
+
+# %% [markdown] name="task-text"
+# Our task: four things in a picture, all of different shape and colour, and a claim of the form "The *ball* is *red*".
+# A false claim names the colour of **another** thing in the same picture. So nothing is gained by asking "is there a
+# ball?" or "is there something red?". The two words must be looked up *together*. This is the **binding problem**
+# (绑定问题): which colour belongs to which shape?
+
+# %% name="task-code"
+SHAPES = ["ball", "box", "tent", "moon", "star"]
+COLOURS = ["red", "green", "blue", "yellow", "black"]
+PLACES = [(8, 8), (24, 8), (8, 24), (24, 24)]  # one thing in each quarter of the picture
+WORDS = ["[CLS]", "[PAD]", *SHAPES, *COLOURS]
+
+
+def things(random):
+    """Four things that differ in shape and in colour."""
+    shapes, colours = random.sample(SHAPES, 4), random.sample(COLOURS, 4)
+    places = [(x + random.randint(-1, 1), y + random.randint(-1, 1)) for x, y in PLACES]
+    return [Shape(s, c, "large", *place) for s, c, place in zip(shapes, colours, places, strict=True)]
+
+
+def claim(random, seen):
+    """(shape, colour, whether it is true) about the things of a picture; even odds."""
+    true, i = random.random() < 0.5, random.randrange(4)
+    j = i if true else random.choice([k for k in range(4) if k != i])
+    return seen[i].name, seen[j].colour, int(true)
+
+
+# %% name="task-picture"
+random = Random(1)
+scene = things(random)
+fig, (ax,) = plots.figure("True or false?", width=3.2, height=3.0)
+ax.imshow(draw("white", tuple(scene)))
+ax.set_axis_off()
+plots.show(fig, alt="A picture with four things: " + ", ".join(f"a {t.colour} {t.name}" for t in scene) + ".")
+for _ in range(4):
+    shape, colour, true = claim(random, scene)
+    print(f"The {shape} is {colour}: {bool(true)}")
+
+# %% [markdown] name="balance-text"
+# **Does it need both?** Two checks that could fail. For a reader without the picture every pair of words must be
+# true about half of the time. For a viewer without the words the claim is a coin toss by construction.
+
+# %% name="balance" tags=["nbval-check-output"]
+random = Random(100)
+claims = [claim(random, things(random)) for _ in range(20_000)]
+share = {pair: [true for *names, true in claims if tuple(names) == pair] for pair in {(s, c) for s, c, _ in claims}}
+record.check("all 25 pairs of words occur", len(share) == 25)
+record.check("each is true in 40 to 60 % of the cases", all(0.4 < np.mean(true) < 0.6 for true in share.values()))
+
+# %% [markdown] name="regions-text"
+# ### 区域 · From pixels to regions
+#
+# Words are already tokens. A picture must become tokens, too. VL-BERT and VisualBERT use **regions** (区域): a detector
+# finds things and hands over a vector for each. Ours cuts the picture into four quarters and learns to name what is in
+# each. It learns from pixels only; it never sees a claim.
+#
+# | symbol | shape | what it is |
+# | --- | --- | --- |
+# | pixels | (B, R, 768) | R = 4 regions of 16 · 16 · 3 numbers |
+# | features $F$ | (B, R, 10) | for each region: 5 probabilities of a shape, 5 of a colour |
+# | words | (B, T) | T = 3: [CLS], the shape, the colour |
+
+
+# %% name="data-code"
+def examples(random, n):
+    """n pictures with a claim: pixels (n, 4, 768), words (n, 3), truth (n), names (n, 4, 2)."""
+    pixels, words, truth, names = [], [], [], []
+    for _ in range(n):
+        seen = things(random)
+        shape, colour, true = claim(random, seen)
+        pixels.append(draw("white", tuple(seen)))
+        words.append([0, WORDS.index(shape), WORDS.index(colour)])
+        truth.append(true)
+        names.append([(SHAPES.index(t.name), COLOURS.index(t.colour)) for t in seen])
+    image = torch.tensor(np.stack(pixels)).float().div(255).sub(0.5)  # (n, 32, 32, 3)
+    regions = image.unfold(1, 16, 16).unfold(2, 16, 16).reshape(n, 4, 768)
+    return [x.to(device) for x in (regions, torch.tensor(words), torch.tensor(truth), torch.tensor(names))]
+
+
+n_train, n_steps = {"quick": (3000, 500), "full": (30_000, 5000)}[profile]
+pixels, words, truth, names = examples(Random(seed), n_train)
+test_pixels, test_words, test_truth, test_names = examples(Random(1000 + seed), 500)
+
+# %% name="detector"
+set_seed(seed)
+detector = nn.Sequential(nn.Linear(768, 64), nn.GELU(), nn.Linear(64, 10)).to(device)
+optimizer = torch.optim.AdamW(detector.parameters(), lr=3e-3)
+for step in range(150):
+    batch = torch.arange(step * 64, step * 64 + 64, device=device) % n_train
+    shape_scores, colour_scores = detector(pixels[batch]).split(5, dim=-1)  # (B, R, 5) each
+    loss = F.cross_entropy(shape_scores.flatten(0, 1), names[batch, :, 0].flatten())
+    loss = loss + F.cross_entropy(colour_scores.flatten(0, 1), names[batch, :, 1].flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+@torch.no_grad()
+def features(pixels):
+    """What the detector hands over: probabilities of shapes and of colours, (B, R, 10)."""
+    return torch.cat([part.softmax(-1) for part in detector(pixels).split(5, dim=-1)], dim=-1)
+
+
+seen, test_seen = features(pixels), features(test_pixels)
+
+# %% name="detector-check"
+named = torch.stack([part.argmax(-1) for part in test_seen.split(5, dim=-1)], dim=-1)  # (N, R, 2)
+found = (named == test_names).float().mean((0, 1))
+print(f"named rightly in new pictures: shapes {found[0]:.3f}, colours {found[1]:.3f}")
+record.check("shape and colour of a region are named rightly in over 95 %", bool((found > 0.95).all()))
+
+# %% [markdown] name="fusion-idea"
+# ### 融合的位置 · Where the two may meet
+#
+# The features hold all that is needed. Now the question of this section: **where** do words and regions meet?
+#
+# | fusion | formula | who sees whom |
+# | --- | --- | --- |
+# | decision (决策融合) | $s = f(\bar F) + g(w)$ | nobody: two verdicts are added |
+# | late (晚期融合) | $s = h([\bar F;\, \bar w])$, $\bar F = \frac1R \sum_r F_r$ | one vector meets one vector |
+# | early (早期融合) | $s = h(\mathrm{Encoder}([w_1 \dots w_T;\, F_1 \dots F_R]))$ | every word and region sees all others |
+# | cross (交叉注意力) | $s = h(\mathrm{Attention}(Q = w,\, K = V = F))$ | words look at regions |
+#
+# Late fusion is cheap and practical: pictures can be stored as one vector each and searched (CLIP does this). But
+# something is lost. Before you go on: *what does the mean over the regions forget?*
+
+# %% name="pooling" tags=["nbval-check-output"]
+exact = torch.zeros(2, 4, 10)  # features without any error, for two pictures
+for r in range(4):
+    exact[0, r, [r, 5 + r]] = 1  # shape r has colour r
+    exact[1, r, [r, 5 + (r ^ 1)]] = 1  # colours 0 and 1 change places, and so do 2 and 3
+print("regions of the two pictures equal:", torch.equal(exact[0], exact[1]))
+print("means over the regions equal:     ", torch.equal(exact[0].mean(0), exact[1].mean(0)))
+record.check("swapping the colours does not change the mean", torch.equal(exact[0].mean(0), exact[1].mean(0)))
+
+# %% [markdown] name="pooling-lesson"
+# There it is. The mean says: a ball, a box, something red, something green. **Which** is red, it does not say. Two
+# pictures that differ exactly in what the claim is about have the same vector, so *every* function $h$ gives them the
+# same answer, and is wrong for one of them.
+#
+# Adding two verdicts is worse still. Take two pictures $p, p'$ and two claims $w, w'$ with $w$ true of $p$ only, and
+# $w'$ true of $p'$ only. For $s = f + g$
+#
+# $$s(p, w) + s(p', w') = s(p, w') + s(p', w)$$
+#
+# On the left are the two true pairs, on the right the two false ones. So the true ones cannot both score above zero while
+# both false ones score below. It is the XOR problem.
+
+
+# %% name="decision-check" tags=["nbval-check-output"]
+f, g = torch.randn(2), torch.randn(2)  # any verdicts at all
+s = f[:, None] + g[None, :]  # (picture, claim)
+record.check("true and false pairs have equal sums", torch.allclose(s.trace(), s.flip(1).trace(), atol=1e-6))
+
+# %% [markdown] name="models-text"
+# ### 代码 · Four models, each with the same parts
+#
+# All get the same words and features, 32 numbers a token, and a small network that gives one number: above 0 means
+# true. First the two that pool.
+
+# %% name="late-code"
+C = 32
+
+
+def network(n_in, n_out):
+    """Two layers with 64 hidden numbers."""
+    return nn.Sequential(nn.Linear(n_in, 64), nn.GELU(), nn.Linear(64, n_out))
+
+
+class Late(nn.Module):
+    """One vector of the picture, one of the words; `encoder` turns each region into C numbers before the mean."""
+
+    def __init__(self, encoder, width=C):
+        super().__init__()
+        self.word, self.encoder = nn.Embedding(len(WORDS), C), encoder
+        self.head = network(width + 2 * C, 1)
+
+    def forward(self, words, regions):
+        picture = self.encoder(regions).mean(1)  # (B, width)
+        sentence = self.word(words[:, 1:]).flatten(1)  # (B, 2 C)
+        return self.head(torch.cat([picture, sentence], dim=-1))[:, 0]
+
+
+# %% [markdown] name="cross-text"
+# **Cross-attention**, from section 2.2: queries from one side, keys and values from the other. The shape word looks
+# for its region; what comes back is compared with the colour word.
+#
+# $$\alpha_{r} = \mathrm{softmax}_r\!\left(\frac{(w W_Q)(F_r W_K)^\top}{\sqrt{D}}\right),\qquad
+# o = \sum_r \alpha_r\, F_r W_V$$
+
+
+# %% name="cross-code"
+class Cross(nn.Module):
+    """Words look at regions; what the shape word finds is compared with the colour word."""
+
+    def __init__(self):
+        super().__init__()
+        self.word, self.region = nn.Embedding(len(WORDS), C), nn.Linear(10, C)
+        self.look, self.head = MultiHeadAttention(C, n_heads=1), network(2 * C, 1)
+
+    def attend(self, words, regions):
+        """What each word finds (B, 2, C), and the weights (B, 2, R)."""
+        out, weights = self.look(self.word(words[:, 1:]), self.region(regions), return_weights=True)
+        return out, weights[:, 0]
+
+    def forward(self, words, regions):
+        found, _ = self.attend(words, regions)
+        return self.head(torch.cat([found[:, 0], self.word(words[:, 2])], dim=-1))[:, 0]
+
+
+# %% [markdown] name="early-text"
+# **Early fusion**: one sequence. `lmlib.models` has VisualBERT: an ordinary BERT encoder that reads [CLS], the words and
+# then the regions, each with an embedding that says which kind it is. (Li et al. 2019.)
+
+
+# %% name="early-code"
+class Early(nn.Module):
+    """A small VisualBERT with two classes, false and true."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = {"d_model": C, "n_layers": 2, "n_heads": 2, "d_ff": 2 * C, "max_positions": 8, "d_visual": 10}
+        still = {"dropout": 0.0, "attention_dropout": 0.0}
+        self.model = VisualBert(VisualBertConfig(len(WORDS), n_labels=2, **sizes, **still), "classification")
+
+    def forward(self, words, regions):
+        logits = self.model(words, visual_embeds=regions).logits  # (B, 2)
+        return logits[:, 1] - logits[:, 0]
+
+
+# %% name="cross-check" tags=["nbval-check-output"]
+untrained = Cross().to(device)
+out, weights = untrained.attend(test_words[:5], test_seen[:5])
+q, k, v = untrained.look.qkv(torch.zeros(1, C, device=device)).split(C, dim=-1)  # the biases
+print("found", tuple(out.shape), "weights", tuple(weights.shape))
+record.check(
+    "each word shares out one unit over the regions", torch.allclose(weights.sum(-1), torch.ones_like(weights[..., 0]))
+)
+order = torch.tensor([2, 0, 3, 1])
+moved, _ = untrained.attend(test_words[:5], test_seen[:5][:, order])
+record.check("a set has no order: regions may come in any", torch.allclose(moved, out, atol=1e-6))
+
+# %% [markdown] name="training-text"
+# ### 实验 · Who can bind?
+#
+# Four fusions, the same data, the same number of steps. The fourth one is late fusion with a **network for each region
+# before the mean**. It could in principle give each *pair* of shape and colour a direction of its own. Guess first:
+# which of the four will be at one half?
+
+
+# %% name="training-code"
+def right(model, words, regions, truth):
+    """The share of claims that are judged rightly."""
+    with torch.no_grad():
+        return ((model.eval()(words, regions) > 0) == truth.bool()).float().mean().item()
+
+
+def taught(model, steps=n_steps, rate=5e-3):
+    """Train on the claims; accuracy on new pictures at ten moments."""
+    model, curve = model.to(device), []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
+    generator = torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        batch = torch.randint(0, n_train, (64,), generator=generator).to(device)
+        scores = model.train()(words[batch], seen[batch])  # (B)
+        loss = F.binary_cross_entropy_with_logits(scores, truth[batch].float())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % (steps // 10) == 0:
+            curve.append(right(model, test_words, test_seen, test_truth))
+    return curve
+
+
+# %% name="training"
+set_seed(seed)
+models = {
+    "late": Late(nn.Linear(10, C)),
+    "late, network before the mean": Late(network(10, C)),
+    "cross-attention": Cross(),
+    "early: VisualBERT": Early(),
+}
+curves = {name: taught(model) for name, model in models.items()}
+
+# %% name="training-plot"
+fig, (ax,) = plots.figure("Claims judged rightly in new pictures", width=6.6, height=3.4)
+steps = [(i + 1) * n_steps // 10 for i in range(10)]
+plots.lines(ax, steps, curves, x_label="step", y_label="accuracy")
+plots.level(ax, 0.5, "guessing", below=True)
+ax.set_ylim(0.4, 1.03)
+plots.show(
+    fig,
+    alt="Accuracy against steps. Late fusion stays at one half. Cross-attention and early fusion rise to nearly 1. Late "
+    "fusion with a network before the mean lies between.",
+)
+
+# %% name="training-check"
+for name, curve in curves.items():
+    record.metric(f"{name}: accuracy", curve[-1])
+record.check("late fusion of pooled features guesses", curves["late"][-1] < 0.62)
+record.check("cross-attention is right in over 90 %", curves["cross-attention"][-1] > 0.9)
+record.check("early fusion is right in over 90 %", curves["early: VisualBERT"][-1] > 0.9)
+
+# %% [markdown] name="attention-text"
+# ### 词看哪里 · Words look at regions
+#
+# Now the picture to remember. For three claims the weights of the **shape word** are laid over the picture: where the
+# weight is low, the picture is veiled.
+
+# %% name="attention-plot"
+cross = models["cross-attention"].eval()
+with torch.no_grad():
+    found, weights = cross.attend(test_words, test_seen)  # weights (N, 2, R)
+    verdicts = cross(test_words, test_seen) > 0
+fig, axes = plots.figure("", "", "", width=7.8, height=3.0)
+for i, ax in enumerate(axes):
+    image = test_pixels[i].cpu().view(2, 2, 3, 16, 16).permute(0, 3, 1, 4, 2).reshape(32, 32, 3) + 0.5
+    ax.imshow(image.clamp(0, 1).numpy())
+    for r in range(4):
+        x, y, weight = 16 * (r % 2), 16 * (r // 2), float(weights[i, 0, r])
+        ax.add_patch(
+            plots.matplotlib.patches.Rectangle((x - 0.5, y - 0.5), 16, 16, color="#777777", alpha=0.75 * (1 - weight))
+        )
+        ax.text(x + 0.5, y + 2.5, f"{weight:.2f}", fontsize=8, color="black")
+    shape, colour = (WORDS[w] for w in test_words[i, 1:])
+    ax.set_title(f"The {shape} is {colour}.\nmodel: {bool(verdicts[i])}, truth: {bool(test_truth[i])}", fontsize=9)
+    ax.set_axis_off()
+plots.show(
+    fig,
+    alt="Three pictures of four things. In each the quarter with the named shape is clear and has nearly all the weight; "
+    "the other three are veiled in grey.",
+)
+
+# %% [markdown] name="attention-check-text"
+# Three pictures prove nothing. Over all test claims: how much weight does the shape word put on the region that
+# shows this shape?
+
+# %% name="attention-check"
+target = (test_names[..., 0] + 2 == test_words[:, 1:2]).float()  # (N, R): 1 at the region of the named shape
+on_target = (weights[:, 0] * target).sum(-1).mean().item()
+print(f"weight of the shape word on its own region: {on_target:.2f}; by chance: 0.25")
+record.metric("weight on the named region", on_target)
+record.check("over 0.6 of the weight lies on the named region", on_target > 0.6)
+
+# %% [markdown] name="intervention-text"
+# **Is it the reason?** A map shows where a word looks, not what follows from it (section 2.2). So we *intervene*:
+# change the colour of one region in the features and see whether the verdict follows. If the map tells the truth,
+# only changes in the named region count. We paint it in the colour of the claim.
+
+
+# %% name="intervention"
+def painted(regions, place, words):
+    """The features with the colour of the claim at the regions where place (N, R) is 1."""
+    colour = F.one_hot(words[:, 2] - 2 - len(SHAPES), 5).float()[:, None]  # (N, 1, 5)
+    new = torch.cat([regions[..., :5], colour.expand(-1, 4, -1)], dim=-1)
+    return torch.where(place[..., None] > 0, new, regions)
+
+
+false = test_truth == 0
+others = torch.roll(target, 1, dims=1)  # a region that is not named
+with torch.no_grad():
+    at_named = cross(test_words, painted(test_seen, target, test_words))[false] > 0
+    at_other = cross(test_words, painted(test_seen, others, test_words))[false] > 0
+rates = {"nothing": verdicts[false], "another region": at_other, "the named region": at_named}
+for name, said in rates.items():
+    print(f"false claims, {name:16} painted: called true in {said.float().mean():.2f}")
+record.check("painting the named region makes over 85 % of the false claims true", at_named.float().mean() > 0.85)
+record.check("painting another does not: below 20 %", at_other.float().mean() < 0.2)
+
+# %% [markdown] name="blind-text"
+# **And without the picture?** Give every claim the mean features of all pictures. A model that had found a trick in the
+# words would still be right. This control belongs to every multimodal experiment: many published tasks can be
+# solved from the words alone (Goyal et al. 2017).
+
+# %% name="blind"
+blank = seen.mean((0, 1)).expand_as(test_seen)
+blind = {name: right(model, test_words, blank, test_truth) for name, model in models.items()}
+print({name: round(share, 2) for name, share in blind.items()})
+record.check("without the picture all guess: between 0.4 and 0.6", all(0.4 < share < 0.6 for share in blind.values()))
+
+# %% [markdown] name="width-text"
+# ### 瓶颈 · How wide must the one vector be?
+#
+# Late fusion with a network before the mean can bind, if the vector has room for all pairs. So make the vector
+# narrower and see. Cross-attention has no such vector: each region keeps its own.
+
+# %% name="width"
+WIDTHS = {"quick": [1, 4, 32], "full": [1, 2, 4, 8, 16, 32, 64]}[profile]
+set_seed(seed)
+by_width = [taught(Late(network(10, width), width))[-1] for width in WIDTHS]
+
+# %% name="width-plot"
+fig, (ax,) = plots.figure("Late fusion, a network before the mean", width=5.4, height=3.0)
+plots.lines(ax, range(len(WIDTHS)), {"late": by_width}, x_label="width of the pooled vector", y_label="accuracy")
+ax.set_xticks(range(len(WIDTHS)), [str(width) for width in WIDTHS])
+plots.level(ax, curves["cross-attention"][-1], "cross-attention", below=True)
+plots.level(ax, 0.5, "guessing")
+ax.set_ylim(0.4, 1.03)
+plots.show(
+    fig, alt="Accuracy of late fusion against the width of the pooled vector: the narrowest guesses, wider do better."
+)
+
+# %% name="width-check"
+record.check("one number for a picture is not enough: below 0.7", by_width[0] < 0.7)
+record.check("no width beats cross-attention by more than 0.02", max(by_width) < curves["cross-attention"][-1] + 0.02)
+
+# %% [markdown] name="lesson"
+# What to keep.
+#
+# - A task that needs both modalities must be *tested* for it: hide one, and look.
+# - Pooling before the meeting forgets which property belongs to which thing. A learned encoder can save it into one vector,
+#   as far as the vector has room.
+# - Cross-attention and early fusion keep the regions apart until the words have said what they ask for. The price: the
+#   picture must be read again for every sentence.
+
+# %% [markdown] name="document-says"
+# ## 文档怎么说 · What the document says
+#
+# One document lists four core concepts, fusion among them. What it says at this heading was put to a test.
+
+# %% name="ledger-table" tags=["nbval-check-output"]
+ledger.show("02_core_concepts/06_multimodal_fusion")
+
+# %% name="ledger-data"
+outcome = ledger.outcome  # a call's result, or the name of the error it raises
+XOR = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])  # (picture, claim): true where both are of one kind
+BIGRAMS = {"the": ["old"], "old": ["sea", "and"], "and": ["old"], "sea": ["."]}  # the likelier word first
+
+
+# %% name="ledger-more-modalities" tags=["ledger"]
+def document_version(steps=200):
+    """002 §2: bringing in another modality improves understanding. Brought in as a second verdict that is added."""
+    picture, claim = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    return fitted(lambda: picture[:, None] + claim[None, :], [picture, claim], steps)
+
+
+def correct_version(steps=200):
+    """Brought in so that picture and claim can meet: their product."""
+    picture, claim = torch.randn(2, requires_grad=True), torch.randn(2, requires_grad=True)
+    return fitted(lambda: picture[:, None] * claim[None, :], [picture, claim], steps)
+
+
+def fitted(scores, weights, steps):
+    """The lowest loss on the four pairs after training."""
+    optimizer = torch.optim.Adam(weights, lr=0.1)
+    for _ in range(steps):
+        loss = F.softplus(-XOR * scores()).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+record.check("added verdicts learn nothing: the loss stays ln 2", abs(document_version() - math.log(2)) < 1e-3)
+record.check("where they meet, the task is learned", correct_version() < 0.1)
+
+
+# %% name="ledger-dynamic" tags=["ledger"]
+def document_version(query, key):
+    """002 §2: attention chooses by the input what to look at. The same keys, another query."""
+    return attention(query, key, key)[1]
+
+
+def correct_version(query, key):
+    """The softmax of the scaled products, by hand."""
+    return torch.softmax(query @ key.mT / math.sqrt(8), dim=-1)
+
+
+query, other, key = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8), torch.randn(1, 1, 5, 8)
+same = torch.allclose(document_version(query, key), correct_version(query, key), atol=1e-6)
+differ = not torch.allclose(document_version(query, key), document_version(other, key), atol=1e-2)
+record.check("so it does: another query, other weights", same and differ)
+
+
+# %% name="ledger-fluent" tags=["ledger"]
+def document_version(length):
+    """002 §2: each word takes account of those written before, which makes the text fluent. The likeliest next word."""
+    written = ["the"]
+    while written[-1] != "." and len(written) < length:
+        before = written[-2] if len(written) > 1 else ""
+        choices = BIGRAMS[written[-1]]
+        written.append(choices[-1] if before in ("the", "and") else choices[0])
+    return written
+
+
+def correct_version(length):
+    """Fluent text also ends: here the other choice is drawn half of the time."""
+    random, written = Random(0), ["the"]
+    while written[-1] != "." and len(written) < length:
+        written.append(random.choice(BIGRAMS[written[-1]]))
+    return written
+
+
+record.check("looking back, the likeliest words go round in circles", document_version(100)[-4:] == ["old", "and"] * 2)
+record.check("a sampled text comes to its end", correct_version(100)[-1] == ".")
+
+
+# %% name="ledger-long-distance" tags=["ledger"]
+def document_version(distance, window):
+    """002 §2: long-distance dependencies are captured. The weight on the one fitting key, at any distance."""
+    return fitting(distance, 1000)
+
+
+def correct_version(distance, window):
+    """Within the window that the model was built for; what lies outside was never read."""
+    return fitting(distance, window)
+
+
+def fitting(distance, window):
+    """The weight on a fitting key so far back, when the last `window` positions are read."""
+    keys = torch.zeros(1, 1, 1000, 8)
+    keys[0, 0, 999 - distance] = 4.0
+    weights = attention(torch.ones(1, 1, 1, 8), keys[:, :, -window:], keys[:, :, -window:])[1].flatten()
+    return weights.max().item()
+
+
+record.check("inside the window distance is no obstacle", correct_version(100, 128) > 0.9 < document_version(100, 128))
+record.check("beyond it nothing is captured", correct_version(500, 128) < 0.01 < document_version(500, 128))
+
+# %% [markdown] name="exercises"
+# ## 练习 · To the exercises
+#
+# [Exercises for this section](../../exercises/02_core_concepts/06_multimodal_fusion.ipynb), about 65 minutes, four
+# questions:
+#
+# 1. late fusion: pooled vectors and the table of all similarities;
+# 2. early fusion: one sequence out of two, with its mask and segments;
+# 3. cross-attention from words to regions, with missing regions;
+# 4. what each fusion costs, and what it forgets.
+#
+# To go on: section 6.8 builds a dialogue about pictures on these parts.

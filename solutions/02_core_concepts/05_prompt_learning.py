@@ -1,0 +1,540 @@
+# %% [markdown] name="title"
+# # 2.5 提示学习 · Prompt learning — exercises
+#
+# 本节的练习从一个答案的似然写起：哪一行预测哪一个词元。然后把几个标签词合成一个标签的分数，再用没有内容的输入做校准。
+# 最后推导两个数，并说清校准能改变什么、不能改变什么。
+#
+# You write the three steps from a model's scores to a label. Each question has a cell for your answer and a cell that
+# checks it. Section 2.5 has all that you need.
+
+# %% name="authoring" tags=["instructor"]
+# %load_ext lmlib.course.authoring
+# %assignment 05_prompt_learning
+
+# %% name="imports"
+import math
+
+import torch
+from torch import Tensor
+
+from lmlib.course.checks import hint
+
+# %% [markdown] name="likelihood" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "2.5"}
+# ## 1. The likelihood of an answer
+#
+# A causal model has read a prompt and an answer behind it. Add up the log probabilities of the answer's tokens.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `logits` | (T, V) | row i is what the model thinks **after** token i: raw scores, not probabilities |
+# | `ids` | (T) int64 | the tokens of prompt and answer |
+# | `n_prompt` | int | how many of them are the prompt, 1 or more; the rest is the answer |
+# | returns `total` | scalar tensor | $\ln P(\text{answer} \mid \text{prompt})$ |
+# | returns `mean` | scalar tensor | the same for one token of the answer, on average |
+#
+# **What usually goes wrong:** row and token are off by one; the prompt's own tokens are counted; the mean divides by
+# the wrong length.
+
+
+# %% name="likelihood-answer"
+def answer_likelihood(logits: Tensor, ids: Tensor, n_prompt: int) -> tuple[Tensor, Tensor]:
+    """ln P of the answer, as a whole and for each of its tokens on average."""
+    ### BEGIN SOLUTION
+    log_p = torch.log_softmax(logits[n_prompt - 1 : -1], dim=-1)  # (L, V)
+    of_tokens = log_p.gather(1, ids[n_prompt:, None])  # (L, 1)
+    return of_tokens.sum(), of_tokens.mean()
+    ### END SOLUTION
+
+
+# %% name="likelihood-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_prompt_learning", "likelihood", answer_likelihood)
+
+# %% [markdown] name="likelihood-hint-1"
+# The first token of the answer is `ids[n_prompt]`. Which row of the logits was computed before the model saw it?
+
+# %% [markdown] name="likelihood-hint-2"
+# The rows are `logits[n_prompt - 1 : -1]`: they begin at the last token of the prompt and leave out the last row.
+# `log_softmax` over the vocabulary, then `gather` picks one number from each row.
+
+# %% name="likelihood-parts"
+import math
+
+import torch
+
+from lmlib.course.questions import FunctionQuestion, ValueQuestion
+
+likelihood = FunctionQuestion(
+    "answer_likelihood",
+    returns=("total", "mean"),
+    atol=1e-4,
+    because="float32 sums of up to 6 log probabilities of about 3 lose less than that",
+)
+
+
+@likelihood.case(points=1)
+def one_token(draw):
+    """an answer of one token after a prompt of three"""
+    return {"logits": 2 * draw.normal(4, 7), "ids": draw.order(7)[:4], "n_prompt": 3}
+
+
+@likelihood.case(points=2)
+def several_tokens(draw):
+    """an answer of five tokens after a prompt of four"""
+    return {"logits": 2 * draw.normal(9, 11), "ids": draw.order(11)[:9], "n_prompt": 4}
+
+
+@likelihood.case(points=1)
+def large_logits(draw):
+    """logits above 100, where exp alone overflows in float32"""
+    return {"logits": draw.normal(6, 8) + 120, "ids": draw.order(8)[:6], "n_prompt": 2}
+
+
+@likelihood.invariant
+def not_above_zero(got, inputs):
+    """a log probability cannot be above 0"""
+    return bool(got[0] <= 1e-6) and bool(got[1] <= 1e-6)
+
+
+# %% name="likelihood-mistake-same-row"
+# %%mistake likelihood
+# Row i is read for token i, but it was computed after token i was seen. Token i is predicted by the row before it.
+def answer_likelihood(logits, ids, n_prompt):
+    log_p = torch.log_softmax(logits[n_prompt:], dim=-1)
+    of_tokens = log_p.gather(1, ids[n_prompt:, None])
+    return of_tokens.sum(), of_tokens.mean()
+
+
+# %% name="likelihood-mistake-prompt-counted"
+# %%mistake likelihood
+# The tokens of the prompt are counted as well. That is the probability of the whole text, not that of the answer
+# given the prompt.
+def answer_likelihood(logits, ids, n_prompt):
+    log_p = torch.log_softmax(logits[:-1], dim=-1)
+    of_tokens = log_p.gather(1, ids[1:, None])
+    return of_tokens.sum(), of_tokens.mean()
+
+
+# %% name="likelihood-mistake-raw-logits"
+# %%mistake likelihood
+# These are raw logits. Only after log_softmax over the vocabulary are they log probabilities.
+def answer_likelihood(logits, ids, n_prompt):
+    of_tokens = logits[n_prompt - 1 : -1].gather(1, ids[n_prompt:, None])
+    return of_tokens.sum(), of_tokens.mean()
+
+
+# %% name="likelihood-mistake-length-of-all"
+# %%mistake likelihood
+# The sum is right. The mean divides by the length of prompt and answer together; only the answer's tokens were added.
+def answer_likelihood(logits, ids, n_prompt):
+    log_p = torch.log_softmax(logits[n_prompt - 1 : -1], dim=-1)
+    total = log_p.gather(1, ids[n_prompt:, None]).sum()
+    return total, total / len(ids)
+
+
+# %% name="likelihood-mistake-overflow"
+# %%mistake likelihood
+# The formula is right, but exp of a large logit is infinite in float32. Use log_softmax, which subtracts the largest
+# first.
+def answer_likelihood(logits, ids, n_prompt):
+    powers = torch.exp(logits[n_prompt - 1 : -1])
+    of_tokens = torch.log(powers / powers.sum(-1, keepdim=True)).gather(1, ids[n_prompt:, None])
+    return of_tokens.sum(), of_tokens.mean()
+
+
+# %% name="likelihood-other-loop"
+# %%other likelihood
+# One token after the other.
+def answer_likelihood(logits, ids, n_prompt):
+    total = torch.zeros(())
+    for i in range(n_prompt, len(ids)):
+        total = total + logits[i - 1, ids[i]] - torch.logsumexp(logits[i - 1], dim=0)
+    return total, total / (len(ids) - n_prompt)
+
+
+# %% name="likelihood-other-cross-entropy"
+# %%other likelihood
+# The cross entropy is the mean with the other sign.
+def answer_likelihood(logits, ids, n_prompt):
+    loss = torch.nn.functional.cross_entropy(logits[n_prompt - 1 : -1], ids[n_prompt:])
+    return -loss * (len(ids) - n_prompt), -loss
+
+
+# %% name="likelihood-equivalent-axis"
+# %%equivalent likelihood
+# The rows have two axes, so the last is axis 1.
+log_p = torch.log_softmax(logits[n_prompt - 1 : -1], dim=1)  # (L, V)
+
+# %% [markdown] name="words" question={"points": 3, "difficulty": 3, "minutes": 15, "section": "2.5"}
+# ## 2. From words to labels
+#
+# A verbaliser may give a label several words: *great*, *good* and *fine* all say 1. A label is as likely as its words
+# **together**.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `word_scores` | (N, W) | $\ln P$ of each word for each example |
+# | `label_of` | list of W int | the number of each word's label, 0 ... K-1 |
+# | returns | (N, K) | $\ln P$ of each label |
+#
+# Scores may be as low as -200, where `exp` gives 0.
+#
+# **What usually goes wrong:** log probabilities are added, which multiplies the probabilities; the mean is taken, so
+# that a rare synonym pulls its label down.
+
+
+# %% name="words-answer"
+def label_scores(word_scores: Tensor, label_of: list[int]) -> Tensor:
+    """ln P of each label, (N, K)."""
+    ### BEGIN SOLUTION
+    own = torch.tensor(label_of)  # (W)
+    columns = [torch.logsumexp(word_scores[:, own == k], dim=1) for k in range(max(label_of) + 1)]  # K of (N)
+    return torch.stack(columns, dim=1)
+    ### END SOLUTION
+
+
+# %% name="words-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_prompt_learning", "words", label_scores)
+
+# %% [markdown] name="words-hint-1"
+# Probabilities of different words add up. You have logarithms. Which function computes ln(e^a + e^b)?
+
+# %% [markdown] name="words-hint-2"
+# `torch.logsumexp(..., dim=1)` over the columns that belong to one label; `torch.stack(..., dim=1)` puts the labels
+# side by side.
+
+# %% name="words-parts"
+words = FunctionQuestion(
+    "label_scores",
+    returns=("scores",),
+    atol=1e-4,
+    because="scores of some tens carry 7 digits in float32",
+)
+
+
+@words.case(points=1)
+def two_labels(draw):
+    """two labels with two words each"""
+    return {"word_scores": -(draw.normal(4, 4).abs() + 1), "label_of": [0, 0, 1, 1]}
+
+
+@words.case(points=1)
+def uneven_labels(draw):
+    """three labels with three, one and two words, not sorted"""
+    return {"word_scores": -(draw.normal(5, 6).abs() + 1), "label_of": [2, 0, 1, 0, 0, 2]}
+
+
+@words.case(points=1)
+def unlikely_words(draw):
+    """long answers: scores near -200"""
+    return {"word_scores": draw.normal(3, 4) - 200, "label_of": [1, 0, 1, 0]}
+
+
+@words.invariant
+def together_not_less_likely(got, inputs):
+    """a label is at least as likely as each of its words"""
+    columns = list(enumerate(inputs["label_of"]))
+    return all(bool((got[:, k] >= inputs["word_scores"][:, w] - 1e-4).all()) for w, k in columns)
+
+
+# %% name="words-mistake-sum-of-logs"
+# %%mistake words
+# Adding logarithms multiplies the probabilities: that is the chance of writing all words of a label at once. Any one
+# of them will do, so the probabilities add.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    return torch.stack([word_scores[:, own == k].sum(1) for k in range(max(label_of) + 1)], dim=1)
+
+
+# %% name="words-mistake-mean-of-logs"
+# %%mistake words
+# The mean of the logarithms lets a rare synonym pull its label down. A label with one more word can only become
+# likelier.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    return torch.stack([word_scores[:, own == k].mean(1) for k in range(max(label_of) + 1)], dim=1)
+
+
+# %% name="words-mistake-best-word"
+# %%mistake words
+# This is the best word of each label. The others of its words count as well.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    return torch.stack([word_scores[:, own == k].amax(1) for k in range(max(label_of) + 1)], dim=1)
+
+
+# %% name="words-mistake-underflow"
+# %%mistake words
+# The formula is right, but exp(-200) is 0 in float32 and its logarithm minus infinity. Use logsumexp.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    return torch.stack([word_scores[:, own == k].exp().sum(1).log() for k in range(max(label_of) + 1)], dim=1)
+
+
+# %% name="words-mistake-probabilities"
+# %%mistake words
+# These are probabilities. The question asks for their logarithms.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    return torch.stack([word_scores[:, own == k].exp().sum(1) for k in range(max(label_of) + 1)], dim=1)
+
+
+# %% name="words-other-double"
+# %%other words
+# Float64 is wide enough for exp(-200); a loop adds.
+def label_scores(word_scores, label_of):
+    sums = torch.zeros(word_scores.size(0), max(label_of) + 1, dtype=torch.float64)
+    for w, k in enumerate(label_of):
+        sums[:, k] += word_scores[:, w].double().exp()
+    return sums.log().float()
+
+
+# %% name="words-other-pairwise"
+# %%other words
+# Two at a time.
+def label_scores(word_scores, label_of):
+    found = torch.full((word_scores.size(0), max(label_of) + 1), -math.inf)
+    for w, k in enumerate(label_of):
+        found[:, k] = torch.logaddexp(found[:, k], word_scores[:, w])
+    return found
+
+
+# %% [markdown] name="calibration" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "2.5"}
+# ## 3. Calibration
+#
+# Take away what the model would say to anything: divide its probabilities by those for inputs without content.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `scores` | (N, K) | $\ln P$ of each label for each example; among the labels they need not sum to 1 |
+# | `content_free` | (M, K) | the same for M inputs such as "N/A" |
+# | returns | (N, K) | probabilities; each row sums to 1 |
+#
+# First make both probabilities *among the labels*. The prejudice is the **mean probability** over the M inputs. Divide,
+# and make each row sum to 1.
+#
+# **What usually goes wrong:** logarithms are averaged in place of probabilities; rows are not normalised again; the
+# prejudice is multiplied in.
+
+
+# %% name="calibration-answer"
+def calibrate(scores: Tensor, content_free: Tensor) -> Tensor:
+    """Calibrated probabilities, (N, K)."""
+    ### BEGIN SOLUTION
+    prejudice = torch.softmax(content_free, dim=-1).mean(0)  # (K)
+    fair = torch.softmax(scores, dim=-1) / prejudice
+    return fair / fair.sum(-1, keepdim=True)
+    ### END SOLUTION
+
+
+# %% name="calibration-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_prompt_learning", "calibration", calibrate)
+
+# %% [markdown] name="calibration-hint-1"
+# A softmax over log probabilities makes them sum to 1 among the labels. Do it for both inputs, each row on its own.
+
+# %% [markdown] name="calibration-hint-2"
+# `softmax(content_free).mean(0)` is (K). Dividing (N, K) by (K) divides each column by its own prejudice.
+
+# %% name="calibration-parts"
+calibration = FunctionQuestion(
+    "calibrate",
+    returns=("probabilities",),
+    atol=1e-5,
+    because="probabilities carry 7 digits in float32",
+)
+
+
+@calibration.case(points=1)
+def on_paper(draw):
+    """one example and one empty input, with numbers that can be worked out on paper"""
+    return {"scores": torch.tensor([[0.3, 0.7]]).log(), "content_free": torch.tensor([[0.1, 0.9]]).log()}
+
+
+@calibration.case(points=2)
+def several_inputs(draw):
+    """three labels, four empty inputs that disagree, and scores that do not sum to 1"""
+    return {"scores": 2 * draw.normal(5, 3) - 6, "content_free": 2 * draw.normal(4, 3) - 9}
+
+
+@calibration.case(points=1)
+def strong_prejudice(draw):
+    """a model that nearly always says the same"""
+    return {"scores": draw.normal(4, 2) + torch.tensor([-1.0, -6.0]), "content_free": torch.tensor([[-0.5, -5.0]])}
+
+
+@calibration.invariant
+def rows_sum_to_one(got, inputs):
+    """each row must sum to 1"""
+    return torch.allclose(got.sum(-1), torch.ones(len(got)), atol=1e-5)
+
+
+@calibration.invariant
+def no_negative_probability(got, inputs):
+    """no probability may be negative"""
+    return bool((got >= 0).all())
+
+
+# %% name="calibration-mistake-not-normalised"
+# %%mistake calibration
+# The division is right, but the rows no longer sum to 1. Divide each by its sum.
+def calibrate(scores, content_free):
+    prejudice = torch.softmax(content_free, dim=-1).mean(0)
+    return torch.softmax(scores, dim=-1) / prejudice
+
+
+# %% name="calibration-mistake-multiplied"
+# %%mistake calibration
+# The prejudice is multiplied in, which makes it stronger. Divide by it.
+def calibrate(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) * torch.softmax(content_free, dim=-1).mean(0)
+    return fair / fair.sum(-1, keepdim=True)
+
+
+# %% name="calibration-mistake-mean-of-logs"
+# %%mistake calibration
+# The logarithms of the empty inputs are averaged. The prejudice is the mean of their probabilities.
+def calibrate(scores, content_free):
+    return torch.softmax(scores - torch.log_softmax(content_free, dim=-1).mean(0), dim=-1)
+
+
+# %% name="calibration-mistake-unnormalised-empty"
+# %%mistake calibration
+# The empty inputs are averaged before each is made to sum to 1 among the labels. An input whose labels are all
+# unlikely then hardly counts.
+def calibrate(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / content_free.exp().mean(0)
+    return fair / fair.sum(-1, keepdim=True)
+
+
+# %% name="calibration-mistake-ignored"
+# %%mistake calibration
+# The empty inputs are not used: these are the probabilities before calibration.
+def calibrate(scores, content_free):
+    return torch.softmax(scores, dim=-1)
+
+
+# %% name="calibration-other-logs"
+# %%other calibration
+# Everything in logarithms; one softmax at the end normalises.
+def calibrate(scores, content_free):
+    prejudice = torch.log_softmax(content_free, dim=-1).exp().mean(0)
+    return torch.softmax(scores - prejudice.log(), dim=-1)
+
+
+# %% name="calibration-other-matrix"
+# %%other calibration
+# As the paper writes it: a diagonal matrix W = diag(p)⁻¹.
+def calibrate(scores, content_free):
+    p = (content_free.exp() / content_free.exp().sum(1, keepdim=True)).mean(0)
+    q = torch.softmax(scores, dim=1) @ torch.diag(1 / p)
+    return q / q.sum(1, keepdim=True)
+
+
+# %% name="calibration-equivalent-axis"
+# %%equivalent calibration
+# Both inputs have two axes, so the last is axis 1.
+prejudice = torch.softmax(content_free, dim=1).mean(0)  # (K)
+fair = torch.softmax(scores, dim=1) / prejudice
+return fair / fair.sum(1, keepdim=True)
+
+# %% [markdown] name="limits" question={"points": 3, "difficulty": 3, "minutes": 15, "section": "2.5"}
+# ## 4. What calibration does, and what it cannot do
+#
+# **Two numbers.** A model says *good* with 0.6 and *bad* with 0.4 to a review, and *good* with 0.75 and *bad* with 0.25
+# to "N/A". What is the `calibrated` probability of *good*? And from what probability of *good* on, before calibration,
+# is the answer *good* afterwards: the `threshold`?
+#
+# **Which sentence is true of calibration with two labels?** Set `truth` to its letter.
+#
+# - **a** It can change the order of the reviews, from the surest *bad* to the surest *good*.
+# - **b** It moves one threshold, so it can help only where the scores already tell the labels apart.
+# - **c** It needs some labelled reviews, from which the prejudice is counted.
+# - **d** It changes the weights of the model, so it must be done once only.
+
+# %% name="limits-answer"
+calibrated = None  # a number
+threshold = None  # a number
+truth = ""  # the letter
+### BEGIN SOLUTION
+calibrated = 1 / 3  # 0.6 / 0.75 = 0.8 against 0.4 / 0.25 = 1.6
+threshold = 0.75  # there both quotients are 1
+truth = "b"
+### END SOLUTION
+
+# %% name="limits-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_prompt_learning", "limits", calibrated=calibrated, threshold=threshold, truth=truth)
+
+# %% [markdown] name="limits-hint-1"
+# Divide each probability by the one for "N/A", then make the two quotients sum to 1.
+
+# %% [markdown] name="limits-hint-2"
+# The answer is *good* where p / 0.75 is larger than (1 - p) / 0.25. For which p are the two equal?
+
+# %% name="limits-parts"
+limits = ValueQuestion()
+limits.number("calibrated", points=1, title="the calibrated probability of good")
+limits.number("threshold", points=1, title="the threshold before calibration")
+limits.choice("truth", "abcd", points=1, title="the true sentence")
+
+# %% name="limits-mistake-not-normalised"
+# %%mistake limits
+# 0.8 is the quotient 0.6 / 0.75. That of bad is 1.6; make the two sum to 1.
+calibrated = 0.8
+
+# %% name="limits-mistake-multiplied"
+# %%mistake limits
+# Here the prejudice was multiplied in. It favours good, so calibration must make good less likely.
+calibrated = 9 / 11
+
+# %% name="limits-mistake-half"
+# %%mistake limits
+# One half is the threshold after calibration. The question asks where it lies before.
+threshold = 0.5
+
+# %% name="limits-mistake-other-side"
+# %%mistake limits
+# 0.25 is the prejudice for bad. A model that leans to good must say good with more than its prejudice for good.
+threshold = 0.25
+
+# %% name="limits-mistake-order"
+# %%mistake limits
+# The log odds of every review move by the same number, so their order stays.
+truth = "a"
+
+# %% name="limits-mistake-labels"
+# %%mistake limits
+# The prejudice comes from inputs without content. They have no label, and none is needed.
+truth = "c"
+
+# %% name="limits-mistake-weights"
+# %%mistake limits
+# Only the output is divided. The weights stay, and another prompt has another prejudice.
+truth = "d"
+
+# %% name="limits-other-worked-out"
+# %%other limits
+# The numbers as they are worked out.
+calibrated = (0.6 / 0.75) / (0.6 / 0.75 + 0.4 / 0.25)
+threshold = 0.75 / (0.75 + 0.25)
+truth = "(B)"
+
+# %% name="limits-other-tensors"
+# %%other limits
+# The numbers as tensors.
+calibrated = torch.softmax(torch.log(torch.tensor([0.6 / 0.75, 0.4 / 0.25])), dim=0)[0]
+threshold = torch.tensor(3) / 4
+truth = " b."
+
+# %% [markdown] name="end"
+# ## Done?
+#
+# `hint("05_prompt_learning", "likelihood", 1)` gives a first hint; each question has two. `lmbook check` on this
+# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
