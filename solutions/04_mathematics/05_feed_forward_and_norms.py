@@ -1,0 +1,633 @@
+# %% [markdown] name="title"
+# # 4.5 前馈网络、残差与归一化 · Feed-forward, residuals and norms — exercises
+#
+# 本节的练习写出带门控的前馈网络 SwiGLU、层归一化与 RMSNorm，再不用自动求导写出层归一化的反向传播，
+# 最后用纸笔数参数、算十层残差的梯度，并说清预热的作用。
+#
+# You write the parts of a layer that are not attention, one of them backwards. Each question has a cell for your
+# answer and a cell that checks it. Section 4.5 has all that you need.
+
+# %% name="authoring" tags=["instructor"]
+# %load_ext lmlib.course.authoring
+# %assignment 05_feed_forward_and_norms
+
+# %% name="imports"
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lmlib.course.checks import hint
+
+# %% [markdown] name="gated" question={"points": 3, "difficulty": 2, "minutes": 12, "section": "4.5"}
+# ## 1. A feed-forward network with a gate
+#
+# Write SwiGLU: $\big(\mathrm{SiLU}(xG) \odot xW_1\big)\,W_2$, where $\mathrm{SiLU}(z) = z\,\sigma(z)$ and $\odot$
+# multiplies entry by entry.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `x` | (..., C) | any number of leading dimensions |
+# | `w_gate` | (C, F) | $G$ |
+# | `w_inner` | (C, F) | $W_1$ |
+# | `w_outer` | (F, C) | $W_2$ |
+# | returns | (..., C) | no biases |
+#
+# **What usually goes wrong:** SiLU stands on the wrong one of the two; a sigmoid alone is taken for SiLU.
+
+
+# %% name="gated-answer"
+def swiglu(x: Tensor, w_gate: Tensor, w_inner: Tensor, w_outer: Tensor) -> Tensor:
+    """The gated feed-forward network: (..., C) -> (..., C)."""
+    ### BEGIN SOLUTION
+    gate = x @ w_gate  # (..., F)
+    return (gate * torch.sigmoid(gate) * (x @ w_inner)) @ w_outer
+    ### END SOLUTION
+
+
+# %% name="gated-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_feed_forward_and_norms", "gated", swiglu)
+
+# %% [markdown] name="gated-hint-1"
+# Two products of x with a matrix, each (..., F). One goes through SiLU. Then multiply the two entry by entry.
+
+# %% [markdown] name="gated-hint-2"
+# The gate goes through SiLU: `gate * torch.sigmoid(gate)`. The last product, with `w_outer`, brings the width
+# back to C.
+
+# %% name="gated-parts"
+import torch
+
+from lmlib.course.questions import FunctionQuestion, ValueQuestion
+
+gated = FunctionQuestion(
+    "swiglu",
+    returns=("output",),
+    atol=2e-5,
+    because="two products in a row over up to 12 features in float32: each adds an error of about 1e-6",
+)
+
+
+@gated.case(points=1)
+def by_hand(draw):
+    """one feature, one hidden unit: x = 2, gate 1, inner 3, outer 0.5"""
+    number = [torch.tensor([[value]]) for value in (2.0, 1.0, 3.0, 0.5)]
+    return dict(zip(("x", "w_gate", "w_inner", "w_outer"), number, strict=True))
+
+
+@gated.case(points=1)
+def one_word(draw):
+    """one word of 6 features, 10 hidden units"""
+    return matrices(draw, (6,), 6, 10)
+
+
+@gated.case(points=1)
+def a_batch(draw):
+    """a batch of two sentences of four words"""
+    return matrices(draw, (2, 4, 8), 8, 12)
+
+
+def matrices(draw, shape, width, hidden):
+    weights = {"w_gate": draw.normal(width, hidden), "w_inner": draw.normal(width, hidden)}
+    return {"x": draw.normal(*shape) / 2, **weights, "w_outer": draw.normal(hidden, width) / hidden}
+
+
+# %% name="gated-mistake-sigmoid"
+# %%mistake gated
+# A sigmoid stands where SiLU belongs. SiLU is z · σ(z): the gate's own value is in it.
+def swiglu(x, w_gate, w_inner, w_outer):
+    return (torch.sigmoid(x @ w_gate) * (x @ w_inner)) @ w_outer
+
+
+# %% name="gated-mistake-wrong-side"
+# %%mistake gated
+# SiLU is applied to x W1, and the gate passes as it is. The two matrices have the same shape, so nothing looks
+# wrong; with trained weights everything is.
+def swiglu(x, w_gate, w_inner, w_outer):
+    return ((x @ w_gate) * F.silu(x @ w_inner)) @ w_outer
+
+
+# %% name="gated-mistake-added"
+# %%mistake gated
+# Gate and inner part are added. A gate multiplies: where it is 0, nothing passes.
+def swiglu(x, w_gate, w_inner, w_outer):
+    return (F.silu(x @ w_gate) + x @ w_inner) @ w_outer
+
+
+# %% name="gated-mistake-after"
+# %%mistake gated
+# SiLU is applied to the product of gate and inner part. Only the gate goes through it.
+def swiglu(x, w_gate, w_inner, w_outer):
+    return F.silu((x @ w_gate) * (x @ w_inner)) @ w_outer
+
+
+# %% name="gated-mistake-gelu"
+# %%mistake gated
+# This is GEGLU, with GELU for SiLU. The two functions look much alike and differ by up to a fifth.
+def swiglu(x, w_gate, w_inner, w_outer):
+    return (F.gelu(x @ w_gate) * (x @ w_inner)) @ w_outer
+
+
+# %% name="gated-other-joined"
+# %%other gated
+# Both matrices side by side, one product, and torch's own SiLU.
+def swiglu(x, w_gate, w_inner, w_outer):
+    gate, inner = (x @ torch.cat([w_gate, w_inner], dim=1)).chunk(2, dim=-1)
+    return (F.silu(gate) * inner) @ w_outer
+
+
+# %% name="gated-other-loop"
+# %%other gated
+# One hidden unit after the other, as keys and values.
+def swiglu(x, w_gate, w_inner, w_outer):
+    output = torch.zeros(*x.shape[:-1], w_outer.size(1), dtype=x.dtype)
+    for j in range(w_gate.size(1)):
+        z = (x * w_gate[:, j]).sum(-1, keepdim=True)
+        output = output + z / (1 + torch.exp(-z)) * (x * w_inner[:, j]).sum(-1, keepdim=True) * w_outer[j]
+    return output
+
+
+# %% [markdown] name="norms" question={"points": 4, "difficulty": 2, "minutes": 18, "section": "4.5"}
+# ## 2. Two norms
+#
+# Write LayerNorm and RMSNorm in one function:
+#
+# $$\text{layer: } \gamma\odot\frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta,\qquad
+# \text{rms: } \gamma\odot\frac{x}{\sqrt{\frac1C\sum_i x_i^2 + \varepsilon}}$$
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `x` | (..., C) | each vector along the last axis is normalised by itself |
+# | `kind` | str | `"layer"` or `"rms"`; anything else is a `ValueError` that says what was given |
+# | `weight`, `bias` | (C,) | $\gamma$ and $\beta$; RMSNorm leaves the bias out |
+# | `eps` | float | $\varepsilon$, inside the root |
+# | returns | (..., C) | |
+#
+# Write it with means, squares and roots. `F.layer_norm`, `F.rms_norm` and their modules are not allowed here.
+#
+# **What usually goes wrong:** the variance is divided by C − 1; $\varepsilon$ stands outside the root; the wrong axis.
+
+
+# %% name="norms-answer"
+def normalise(x: Tensor, kind: str, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """LayerNorm or RMSNorm over the last axis of x (..., C)."""
+    ### BEGIN SOLUTION
+    if kind == "rms":
+        return weight * x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps)
+    if kind == "layer":
+        centred = x - x.mean(-1, keepdim=True)
+        return weight * centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps) + bias
+    raise ValueError(f'the kind must be "layer" or "rms"; got {kind!r}')
+    ### END SOLUTION
+
+
+# %% name="norms-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_feed_forward_and_norms", "norms", normalise)
+
+# %% [markdown] name="norms-hint-1"
+# `x.mean(-1, keepdim=True)` keeps the last axis with length 1, so that it can be subtracted from x.
+
+# %% [markdown] name="norms-hint-2"
+# The variance is the mean of the squares of the *centred* vector. The root is taken after eps has been added.
+
+# %% name="norms-parts"
+norms = FunctionQuestion(
+    "normalise",
+    returns=("output",),
+    atol=2e-5,
+    because="a mean, a square and a root in float32, on values of about 1: an error of some 1e-6",
+)
+
+
+@norms.case(points=1)
+def by_hand(draw):
+    """LayerNorm of (1, 2, 3, 6), without weights: mean 3, variance 3.5"""
+    return norm_inputs(torch.tensor([1.0, 2.0, 3.0, 6.0]), "layer", torch.ones(4), torch.zeros(4), 0.0)
+
+
+@norms.case(points=1)
+def layer_with_weights(draw):
+    """LayerNorm of two sentences, with weight, bias and a large eps"""
+    return norm_inputs(2 * draw.normal(2, 3, 8) + 1, "layer", draw.normal(8), draw.normal(8), 0.5)
+
+
+@norms.case(points=1)
+def rms_with_weights(draw):
+    """RMSNorm of two sentences, with weight and a large eps"""
+    return norm_inputs(2 * draw.normal(2, 3, 8) + 1, "rms", draw.normal(8), draw.normal(8), 0.5)
+
+
+@norms.case(points=1)
+def refused(draw):
+    """the kind "batch": a ValueError"""
+    return norm_inputs(draw.normal(2, 4), "batch", torch.ones(4), torch.zeros(4), 1e-5)
+
+
+def norm_inputs(x, kind, weight, bias, eps):
+    return {"x": x, "kind": kind, "weight": weight, "bias": bias, "eps": eps}
+
+
+# %% name="norms-mistake-c-minus-one"
+# %%mistake norms
+# The variance is divided by C − 1, as torch.var does unless told otherwise. LayerNorm divides by C.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return weight * x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps)
+    if kind == "layer":
+        return weight * (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + eps) + bias
+    raise ValueError(kind)
+
+
+# %% name="norms-mistake-eps-outside"
+# %%mistake norms
+# eps is added after the root. It belongs inside, next to the variance: with a large eps the results differ.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return weight * x / (x.square().mean(-1, keepdim=True).sqrt() + eps)
+    if kind == "layer":
+        return weight * (x - x.mean(-1, keepdim=True)) / (x.std(-1, unbiased=False, keepdim=True) + eps) + bias
+    raise ValueError(kind)
+
+
+# %% name="norms-mistake-whole-tensor"
+# %%mistake norms
+# Mean and size are taken over the whole tensor, so the words of a batch change each other. Each vector along the
+# last axis stands alone.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return weight * x / torch.sqrt(x.square().mean() + eps)
+    if kind == "layer":
+        return weight * (x - x.mean()) / torch.sqrt(x.var(unbiased=False) + eps) + bias
+    raise ValueError(kind)
+
+
+# %% name="norms-mistake-rms-centred"
+# %%mistake norms
+# RMSNorm subtracts the mean here. That is what it leaves out: it only divides by the root of the mean square.
+def normalise(x, kind, weight, bias, eps):
+    if kind not in ("rms", "layer"):
+        raise ValueError(kind)
+    centred = x - x.mean(-1, keepdim=True)
+    out = weight * centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps)
+    return out + bias if kind == "layer" else out
+
+
+# %% name="norms-mistake-rms-bias"
+# %%mistake norms
+# RMSNorm has no bias: the weight is all that it learns.
+def normalise(x, kind, weight, bias, eps):
+    if kind not in ("rms", "layer"):
+        raise ValueError(kind)
+    centred = x - x.mean(-1, keepdim=True) if kind == "layer" else x
+    return weight * centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps) + bias
+
+
+# %% name="norms-mistake-any-kind"
+# %%mistake norms
+# An unknown kind is treated as LayerNorm. A slip in the name would then train another model, and nobody would
+# notice: raise a ValueError.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return weight * x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps)
+    centred = x - x.mean(-1, keepdim=True)
+    return weight * centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps) + bias
+
+
+# %% name="norms-other-sums"
+# %%other norms
+# Sums divided by C, and the variance as the mean square less the square of the mean.
+def normalise(x, kind, weight, bias, eps):
+    C = x.shape[-1]
+    square = (x * x).sum(-1, keepdim=True) / C
+    mean = x.sum(-1, keepdim=True) / C
+    if kind == "layer":
+        return bias + (x - mean) * (square - mean**2 + eps) ** -0.5 * weight
+    if kind == "rms":
+        return weight * (x * (square + eps).rsqrt())
+    raise ValueError(f"unknown kind {kind}")
+
+
+# %% name="norms-other-std"
+# %%other norms
+# torch's variance, told to divide by C, and the length of the vector for RMSNorm.
+def normalise(x, kind, weight, bias, eps):
+    size = x.size(-1)
+    if kind == "layer":
+        return torch.addcmul(
+            bias, weight, (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + eps).sqrt()
+        )
+    if kind == "rms":
+        return weight * x / (x.norm(dim=-1, keepdim=True) ** 2 / size + eps).sqrt()
+    raise ValueError(kind)
+
+
+# %% [markdown] name="backward" question={"points": 5, "difficulty": 4, "minutes": 30, "section": "4.5"}
+# ## 3. LayerNorm, backwards
+#
+# Let $\hat x = (x - \mu)/\sigma$ (no weight, no bias, $\varepsilon = 0$). You are given the gradient $g$ of a
+# loss with respect to $\hat x$. Write the gradient with respect to $x$. Derive it from the Jacobian of section
+# 4.5, $J = \frac1\sigma\big(I - \frac1C\mathbf 1\mathbf 1^\top - \frac1C\hat x\hat x^\top\big)$: multiply $J g$
+# out, and no matrix is left.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `x` | (..., C) | the input of the norm |
+# | `grad` | (..., C) | $g$, the gradient at the output |
+# | returns | (..., C) | the gradient at the input |
+#
+# Write it without autograd.
+#
+# **What usually goes wrong:** the mean and the standard deviation are taken for constants, though they depend on $x$.
+
+
+# %% name="backward-answer"
+def norm_backward(x: Tensor, grad: Tensor) -> Tensor:
+    """The gradient at x (..., C), given the gradient at the normalised x̂ (..., C)."""
+    ### BEGIN SOLUTION
+    centred = x - x.mean(-1, keepdim=True)
+    sigma = centred.square().mean(-1, keepdim=True).sqrt()
+    x_hat = centred / sigma
+    along = (grad * x_hat).mean(-1, keepdim=True)
+    return (grad - grad.mean(-1, keepdim=True) - x_hat * along) / sigma
+    ### END SOLUTION
+
+
+# %% name="backward-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_feed_forward_and_norms", "backward", norm_backward)
+
+# %% [markdown] name="backward-hint-1"
+# $\frac1C\mathbf 1\mathbf 1^\top g$ is the mean of $g$, in every entry. What is $\frac1C\hat x\hat x^\top g$?
+# First $\hat x^\top g$, a number.
+
+# %% [markdown] name="backward-hint-2"
+# $\frac1C\hat x\,(\hat x\cdot g)$ is $\hat x$ times the mean of $g\odot\hat x$. So: grad, less its mean, less
+# $\hat x$ times that mean, all divided by $\sigma$.
+
+# %% name="backward-parts"
+backward = FunctionQuestion(
+    "norm_backward",
+    returns=("gradient",),
+    atol=5e-5,
+    because="differences of means in float32, divided by a σ that may be as small as 0.3",
+)
+
+
+@backward.case(points=2)
+def one_vector(draw):
+    """one vector of 8 entries"""
+    return {"x": draw.normal(8), "grad": draw.normal(8)}
+
+
+@backward.case(points=1)
+def a_batch(draw):
+    """two sentences of three words, far from mean 0"""
+    return {"x": 3 * draw.normal(2, 3, 6) + 5, "grad": draw.normal(2, 3, 6)}
+
+
+@backward.case(points=1)
+def useless_directions(draw):
+    """a gradient that only asks for another mean and another length: nothing may be left of it"""
+    x = 2 * draw.normal(4, 8)
+    return {"x": x, "grad": 1.5 + 0.5 * (x - x.mean(-1, keepdim=True))}
+
+
+@backward.case(points=1)
+def another_size(draw):
+    """the same vector twice, the second ten times as large: a tenth of the gradient"""
+    x, grad = draw.normal(1, 8), draw.normal(1, 8)
+    return {"x": torch.cat([x, 10 * x]), "grad": grad.repeat(2, 1)}
+
+
+@backward.invariant
+def the_mean_is_left_alone(got, inputs):
+    """the gradient at x must sum to 0: LayerNorm does not see the mean, so nothing is gained by changing it"""
+    return bool((got.sum(-1).abs() < 1e-3).all())
+
+
+@backward.invariant
+def the_length_is_left_alone(got, inputs):
+    """the gradient must be at right angles to the centred x: LayerNorm does not see its length"""
+    centred = inputs["x"] - inputs["x"].mean(-1, keepdim=True)
+    return bool(((got * centred).sum(-1).abs() < 1e-3).all())
+
+
+# %% name="backward-mistake-constants"
+# %%mistake backward
+# Mean and σ are treated as constants, so the gradient is only divided by σ. But both move when x moves, and both
+# must be differentiated.
+def norm_backward(x, grad):
+    return grad / x.std(-1, unbiased=False, keepdim=True)
+
+
+# %% name="backward-mistake-mean-only"
+# %%mistake backward
+# The mean is differentiated, σ is not. The gradient still tries to stretch x, which LayerNorm does not see.
+def norm_backward(x, grad):
+    return (grad - grad.mean(-1, keepdim=True)) / x.std(-1, unbiased=False, keepdim=True)
+
+
+# %% name="backward-mistake-no-sigma"
+# %%mistake backward
+# Both directions are taken out, but the division by σ is missing: a long vector must get a small gradient.
+def norm_backward(x, grad):
+    x_hat = (x - x.mean(-1, keepdim=True)) / x.std(-1, unbiased=False, keepdim=True)
+    return grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True)
+
+
+# %% name="backward-mistake-sum"
+# %%mistake backward
+# The part along x̂ is a sum where it must be a mean. x̂ has the length √C, so x̂ (x̂·g) is C times too much.
+def norm_backward(x, grad):
+    sigma = x.std(-1, unbiased=False, keepdim=True)
+    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
+    return (grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).sum(-1, keepdim=True)) / sigma
+
+
+# %% name="backward-mistake-rms"
+# %%mistake backward
+# This is the backward pass of RMSNorm: it forgets the mean, both in x̂ and in the gradient.
+def norm_backward(x, grad):
+    rho = x.square().mean(-1, keepdim=True).sqrt()
+    return (grad - x / rho * (grad * x / rho).mean(-1, keepdim=True)) / rho
+
+
+# %% name="backward-mistake-unbiased"
+# %%mistake backward
+# σ is computed with C − 1. LayerNorm divides by C, and only then does x̂ have the length √C.
+def norm_backward(x, grad):
+    sigma = x.std(-1, keepdim=True)
+    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
+    return (grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True)) / sigma
+
+
+# %% name="backward-other-matrix"
+# %%other backward
+# The Jacobian as a matrix, for each vector.
+def norm_backward(x, grad):
+    C = x.size(-1)
+    sigma = x.std(-1, correction=0, keepdim=True)
+    x_hat = ((x - x.mean(-1, keepdim=True)) / sigma)[..., None]  # (..., C, 1)
+    jacobian = (torch.eye(C, dtype=x.dtype) - 1 / C - x_hat @ x_hat.mT / C) / sigma[..., None]
+    return (jacobian @ grad[..., None])[..., 0]
+
+
+# %% name="backward-other-projections"
+# %%other backward
+# Two projections, one after the other: first the mean is taken off, then the part along x̂.
+def norm_backward(x, grad):
+    centred = x - x.mean(-1, keepdim=True)
+    length = centred.norm(dim=-1, keepdim=True)
+    direction = centred / length
+    flat = grad - grad.mean(-1, keepdim=True)
+    flat = flat - direction * (flat * direction).sum(-1, keepdim=True)
+    return flat * math.sqrt(x.size(-1)) / length
+
+
+# %% name="backward-equivalent-sign"
+# %%equivalent backward
+# x̂ with the other sign: it enters twice, as a product with itself.
+centred = x.mean(-1, keepdim=True) - x
+
+# %% [markdown] name="counting" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "4.5"}
+# ## 4. Counting
+#
+# **Three numbers.**
+#
+# - `parameters`: how many parameters has a feed-forward network with C = 4, F = 16 and both biases?
+# - `gradient`: ten layers, each $y = x + f(x)$ with the derivative $f' = 0.1$. What is the derivative of the
+#   output with respect to the input? Four digits.
+# - `directions`: LayerNorm without weights has a Jacobian of size 512 × 512. What is its rank?
+#
+# **Why warm-up?** Set `reason` to the letter of the right sentence, for a deep *post-norm* model at initialisation.
+#
+# - **a** The gradients of all layers are 0 at first, and warm-up wakes them up.
+# - **b** The gradients near the output are large, and full steps there spoil the model before the layers below
+#   have learned anything.
+# - **c** The loss is infinite at first, and a small learning rate keeps it from overflowing.
+# - **d** The mean of the activations drifts, and LayerNorm needs some steps to measure it.
+
+# %% name="counting-answer"
+parameters = None  # a number
+gradient = None  # a number
+directions = None  # a number
+reason = ""  # the letter
+### BEGIN SOLUTION
+parameters = 2 * 4 * 16 + 16 + 4
+gradient = 1.1**10
+directions = 510  # all but the mean and the direction of x̂
+reason = "b"
+### END SOLUTION
+
+# %% name="counting-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check(
+    "05_feed_forward_and_norms",
+    "counting",
+    parameters=parameters,
+    gradient=gradient,
+    directions=directions,
+    reason=reason,
+)
+
+# %% [markdown] name="counting-hint-1"
+# Two matrices and two biases. For the gradient: what is the factor of one layer, and how do ten factors combine?
+
+# %% [markdown] name="counting-hint-2"
+# Which changes of x does LayerNorm not see at all? Each such direction lowers the rank by 1.
+
+# %% name="counting-parts"
+counting = ValueQuestion()
+counting.number("parameters", points=1, title="the number of parameters")
+counting.number("gradient", points=1, title="the derivative through ten layers")
+counting.number("directions", points=1, title="the rank of the Jacobian")
+counting.choice("reason", "abcd", points=1, title="the reason for warm-up")
+
+# %% name="counting-mistake-one-matrix"
+# %%mistake counting
+# That is one matrix with its bias. There are two matrices, there and back.
+parameters = 4 * 16 + 16
+
+# %% name="counting-mistake-three-matrices"
+# %%mistake counting
+# Three matrices are those of a gated network. The plain one has two.
+parameters = 3 * 4 * 16
+
+# %% name="counting-mistake-attention"
+# %%mistake counting
+# 4C² is attention. The feed-forward network has 2CF, twice as much for F = 4C.
+parameters = 4 * 4 * 4
+
+# %% name="counting-mistake-no-residual"
+# %%mistake counting
+# That is the product of the f' alone: ten layers without residual connections. With them each factor is 1 + f'.
+gradient = 0.1**10
+
+# %% name="counting-mistake-sum"
+# %%mistake counting
+# 2 is 1 + 10 · 0.1: the paths through no layer and through exactly one. Paths through several layers count too.
+gradient = 2
+
+# %% name="counting-mistake-one"
+# %%mistake counting
+# 1 is only the path that goes through no layer.
+gradient = 1
+
+# %% name="counting-mistake-full-rank"
+# %%mistake counting
+# Full rank would mean that LayerNorm sees every change of x. It does not see a shift of the mean, nor a stretch.
+directions = 512
+
+# %% name="counting-mistake-mean-only"
+# %%mistake counting
+# The mean is one direction that is lost. The length of the centred x is lost too.
+directions = 511
+
+# %% name="counting-mistake-two"
+# %%mistake counting
+# 2 is the number of directions that are *lost*. The rank counts those that remain.
+directions = 2
+
+# %% name="counting-mistake-zero-gradients"
+# %%mistake counting
+# They are not 0: section 4.5 measures them, and at the top they are the largest.
+reason = "a"
+
+# %% name="counting-mistake-infinite-loss"
+# %%mistake counting
+# The first loss is about ln V, as for every model that guesses.
+reason = "c"
+
+# %% name="counting-mistake-running-mean"
+# %%mistake counting
+# LayerNorm keeps no running mean. It takes mean and variance from the vector itself, from the first step on.
+reason = "d"
+
+# %% name="counting-other-torch"
+# %%other counting
+# Counted by torch.
+parameters = sum(p.numel() for p in (*torch.nn.Linear(4, 16).parameters(), *torch.nn.Linear(16, 4).parameters()))
+gradient = math.exp(10 * math.log1p(0.1))
+directions = torch.tensor(512 - 2)
+reason = "(B)"
+
+# %% name="counting-other-digits"
+# %%other counting
+# In digits, the sum over all paths written out.
+parameters = 148
+gradient = sum(math.comb(10, n) * 0.1**n for n in range(11))
+directions = 510.0
+reason = "b."
+
+# %% [markdown] name="end"
+# ## Done?
+#
+# `hint("05_feed_forward_and_norms", "gated", 1)` gives a first hint; each question has two. `lmbook check` on this
+# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
