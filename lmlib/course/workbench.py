@@ -8,9 +8,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from lmlib.course.assignment import Assignment, AssignmentError
-from lmlib.course.checks import Released, Verdict, call, expected_digest, judge
+from lmlib.course.calling import call
+from lmlib.course.checks import Released, Verdict, expected_digest, judge
 from lmlib.course.plain_data import Outcome, encode, fingerprint, in_dtypes_of, to_double
-from lmlib.course.questions import Case, FunctionQuestion, Question, ValueQuestion
+from lmlib.course.questions import VISIBLE_SEED, Case, FunctionQuestion, Question, ValueQuestion
 
 
 class Workbench:
@@ -92,25 +93,32 @@ class Workbench:
             raise AssignmentError(f"{where}: {error}") from None
 
     def _fingerprints(self, name: str, source: str) -> dict[str, Any]:
-        parts, answers, reference = self.parts(name), self.answers(name, source), self.answers(name)
+        return self.fingerprints(name, self.answers(name, source), VISIBLE_SEED)
+
+    def fingerprints(self, name: str, answers: dict[str, Any], seed: int) -> dict[str, Any]:
+        """By case, the fingerprint of an answer on the inputs of a seed; None where it gives what the reference gives."""
+        parts, reference = self.parts(name), self.answers(name)
         marks = {}
         for case in parts.cases:
-            wrong, right = (_mark(name, parts, case, given) for given in (answers, reference))
+            wrong, right = (mark(name, parts, case, given, seed) for given in (answers, reference))
             marks[case.name] = None if wrong == right else wrong
         return marks
 
 
-def _both(parts: FunctionQuestion, case: Case, answers: dict[str, Any]) -> tuple[Outcome, Outcome]:
+def _both(
+    parts: FunctionQuestion, case: Case, answers: dict[str, Any], seed: int = VISIBLE_SEED
+) -> tuple[Outcome, Outcome]:
     """The outcomes of one case in single and in double precision: the digits of the second are the same anywhere."""
-    inputs, function = parts.inputs(case), answers[parts.function]
+    inputs, function = parts.inputs(case, seed), answers[parts.function]
     return call(function, copy.deepcopy(inputs)), call(function, to_double(inputs))
 
 
-def _mark(name: str, parts: Question, case: Case, answers: dict[str, Any]) -> Any:
+def mark(name: str, parts: Question, case: Case, answers: dict[str, Any], seed: int = VISIBLE_SEED) -> Any:
+    """The fingerprint of what an answer gives in one case."""
     salt = f"{name}/{case.name}"
     if isinstance(parts, ValueQuestion):
         return fingerprint(Outcome(parts.normalised(case.name, answers[case.name])), salt)
-    single, double = (fingerprint(outcome, salt) for outcome in _both(parts, case, answers))
+    single, double = (fingerprint(outcome, salt) for outcome in _both(parts, case, answers, seed))
     return in_dtypes_of(double, single)
 
 

@@ -1,6 +1,6 @@
 """The layers in their order: namespaces before the process that watches is forked, the others in the one watched.
 
-    server ─ fork ─ `separate` ─ fork ─ `settle` (process 1, watches) ─ fork ─ `restrict` (runs the notebook)
+server ─ fork ─ `separate` ─ fork ─ `settle` (process 1, watches) ─ fork ─ `restrict` (runs the notebook)
 """
 
 import ctypes

@@ -79,9 +79,7 @@ class Child:
     Raises SandboxError when a layer of the sandbox cannot be had.
     """
 
-    def __init__(
-        self, address: str, folder: str, environment: dict[str, str], policy: Policy | None = None
-    ) -> None:
+    def __init__(self, address: str, folder: str, environment: dict[str, str], policy: Policy | None = None) -> None:
         self._channel = socket.socket(socket.AF_UNIX)
         self._channel.connect(address)
         self._line, theirs = socket.socketpair()
@@ -183,7 +181,7 @@ class _Patient:
         left = self._deadline - monotonic()
         if left <= 0:
             raise TimeoutError
-        self._channel.settimeout(left)
+        self._channel.settimeout(None if left == float("inf") else left)
         return self._channel.recv(size)
 
     def sendall(self, data: bytes) -> None:
