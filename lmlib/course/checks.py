@@ -214,7 +214,7 @@ def decode_outcome(expected: dict[str, Any]) -> Outcome:
 
 
 def known_mistakes(parts: Question, mistakes: dict[str, Any], marks: list[Any]) -> dict[str, str]:
-    """The known mistakes that explain failed cases, name and sentence: the one that explains most, then any that adds to it.
+    """The known mistakes that explain failed cases, with sentences: the one that explains most, then what adds to it.
 
     A mark that says little (an exception, True or False) must be equal in every case in which the mistake fails, and
     explain all that the others leave.

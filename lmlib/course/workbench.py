@@ -96,7 +96,7 @@ class Workbench:
         return self.fingerprints(name, self.answers(name, source), VISIBLE_SEED)
 
     def fingerprints(self, name: str, answers: dict[str, Any], seed: int) -> dict[str, Any]:
-        """By case, the fingerprint of an answer on the inputs of a seed; None where it gives what the reference gives."""
+        """By case, the fingerprint of an answer on a seed's inputs; None where it gives what the reference gives."""
         parts, reference = self.parts(name), self.answers(name)
         marks = {}
         for case in parts.cases:

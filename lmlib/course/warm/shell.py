@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell, InteractiveShellABC
 from traitlets import Type
 from traitlets.config import Config
 
-NO_INPUT = "raw_input was called, but this frontend does not support input requests."  # ipykernel's own words
+NO_INPUT = "{} was called, but this frontend does not support input requests."  # ipykernel's own words
 COLOURS = {"TERM": "xterm-color", "CLICOLOR": "1", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
 PAGERS = {"PAGER": "cat", "GIT_PAGER": "cat"}
 
@@ -36,6 +36,8 @@ class NotebookCompiler(CachingCompiler):
 
 class NotebookDisplayHook(DisplayHook):
     """The value of a cell's last line, as an execute_result."""
+
+    shell: Any
 
     def write_output_prompt(self) -> None:
         """The count stands in the output."""
@@ -56,6 +58,7 @@ class NotebookDisplayPublisher(DisplayPublisher):
         self,
         data: dict[str, Any],
         metadata: dict[str, Any] | None = None,
+        source: object = None,
         *,
         transient: dict[str, Any] | None = None,
         update: bool = False,
@@ -112,12 +115,16 @@ def make_shell() -> NotebookShell:
     shell: NotebookShell = NotebookShell.instance(config=config)
     shell.emit = lambda output: None
     builtins.input = _refuse_input
-    getpass.getpass = _refuse_input
+    getpass.getpass = _refuse_password
     return shell
 
 
-def _refuse_input(*_: Any, **__: Any) -> NoReturn:
-    raise StdinNotImplementedError(NO_INPUT)
+def _refuse_input(prompt: object = "", /) -> NoReturn:
+    raise StdinNotImplementedError(NO_INPUT.format("raw_input"))
+
+
+def _refuse_password(prompt: str = "", stream: object = None) -> NoReturn:
+    raise StdinNotImplementedError(NO_INPUT.format("getpass"))
 
 
 class CellRunner:

@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 from lmlib.course.sandbox import limits
 
@@ -21,7 +22,7 @@ def supervise(child: int, line: socket.socket, memory: int | None) -> None:
     """Watch until the child ends, the parent closes the line, or memory (bytes, of all) is used up; then end all."""
     poll = select.poll()
     poll.register(line, select.POLLIN)
-    say = {"ended": None, "why": ""}
+    say: dict[str, Any] = {"ended": None, "why": ""}
     while say["ended"] is None:
         if poll.poll(1000 * SECONDS):
             if line.recv(1) != b"i":
@@ -56,7 +57,7 @@ def _exit_code(child: int) -> int | None:
 
 
 def end_children() -> None:
-    """Kill what descends from this process until nothing does: orphans come to it. (In a namespace its end would do.)"""
+    """Kill what descends from this process until nothing does: orphans come to it."""
     while children := _children():
         for process in children:
             with contextlib.suppress(ProcessLookupError):
