@@ -80,7 +80,7 @@ class Workbench:
     def _expected(self, name: str, parts: Question, case: Case, answers: dict[str, Any]) -> dict[str, Any]:
         if isinstance(parts, ValueQuestion):
             return {"digest": expected_digest(parts, name, case.name, answers[case.name])}
-        single, double = _both(parts, case, answers)
+        single, double = _both(parts, case, answers, VISIBLE_SEED)
         where = f"{self.assignment.path}: the reference of {name}, case {case.name}"
         if single.raised != double.raised:
             outcome = double if double.raised else single
@@ -93,28 +93,29 @@ class Workbench:
             raise AssignmentError(f"{where}: {error}") from None
 
     def _fingerprints(self, name: str, source: str) -> dict[str, Any]:
-        return self.fingerprints(name, self.answers(name, source), VISIBLE_SEED)
+        right = self.marks(name, self.answers(name), VISIBLE_SEED)
+        return differing(self.marks(name, self.answers(name, source), VISIBLE_SEED), right)
 
-    def fingerprints(self, name: str, answers: dict[str, Any], seed: int) -> dict[str, Any]:
-        """By case, the fingerprint of an answer on a seed's inputs; None where it gives what the reference gives."""
-        parts, reference = self.parts(name), self.answers(name)
-        marks = {}
-        for case in parts.cases:
-            wrong, right = (mark(name, parts, case, given, seed) for given in (answers, reference))
-            marks[case.name] = None if wrong == right else wrong
-        return marks
+    def marks(self, name: str, answers: dict[str, Any], seed: int) -> dict[str, Any]:
+        """By case, the fingerprint of an answer on the inputs of a seed."""
+        parts = self.parts(name)
+        return {case.name: _mark(name, parts, case, answers, seed) for case in parts.cases}
+
+
+def differing(wrong: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """The fingerprints of a wrong answer; None where it gives what the right one gives."""
+    return {case: None if mark == right[case] else mark for case, mark in wrong.items()}
 
 
 def _both(
-    parts: FunctionQuestion, case: Case, answers: dict[str, Any], seed: int = VISIBLE_SEED
+    parts: FunctionQuestion, case: Case, answers: dict[str, Any], seed: int
 ) -> tuple[Outcome, Outcome]:
     """The outcomes of one case in single and in double precision: the digits of the second are the same anywhere."""
     inputs, function = parts.inputs(case, seed), answers[parts.function]
     return call(function, copy.deepcopy(inputs)), call(function, to_double(inputs))
 
 
-def mark(name: str, parts: Question, case: Case, answers: dict[str, Any], seed: int = VISIBLE_SEED) -> Any:
-    """The fingerprint of what an answer gives in one case."""
+def _mark(name: str, parts: Question, case: Case, answers: dict[str, Any], seed: int) -> Any:
     salt = f"{name}/{case.name}"
     if isinstance(parts, ValueQuestion):
         return fingerprint(Outcome(parts.normalised(case.name, answers[case.name])), salt)

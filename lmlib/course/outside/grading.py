@@ -21,6 +21,7 @@ from lmlib.course.checking import NOT_RUN
 from lmlib.course.execution import thread_settings
 from lmlib.course.notebooks import Notebook
 from lmlib.course.outside import library, submitted
+from lmlib.course.outside.answers import limited
 from lmlib.course.outside.checker_process import Checker
 from lmlib.course.outside.limits import Limits
 from lmlib.course.sandbox.policy import Policy, interpreter
@@ -252,7 +253,7 @@ class _Run:
             return None
         self._outputs.begin()
         try:
-            return self._ask(request, self._limits.call_seconds)
+            return limited(self._ask(request, self._limits.call_seconds))
         except OutOfTimeError:
             return None
         except ChildEndedError as error:

@@ -17,7 +17,7 @@ from lmlib.course.outside import wire
 from lmlib.course.plain_data import Outcome, fingerprint
 from lmlib.course.questions import Case, FunctionQuestion, Question, ValueQuestion
 from lmlib.course.warm.frames import Frame
-from lmlib.course.workbench import Workbench
+from lmlib.course.workbench import Workbench, differing
 
 UNREADABLE = "what the answer gave cannot be read"
 
@@ -53,12 +53,22 @@ class Reference:
         parts = self._bench.parts(question)
         results, marks = [], []
         for case, answer in zip(parts.cases, answers, strict=True):
-            said = _answered(answer)
-            findings = self._findings(question, parts, case, seed, said)
+            findings, mark = self._judged(question, parts, case, seed, answer)
             results.append(CaseResult(case, findings))
-            marks.append(_mark(parts, question, case, said.outcome) if findings else None)
+            marks.append(mark)
         known = self._mistakes(question, seed) if any(marks) else {}
         return Verdict(question, results, known_mistakes(parts, known, marks))
+
+    def _judged(
+        self, question: str, parts: Question, case: Case, seed: int, answer: Frame | None
+    ) -> tuple[list[str], Any]:
+        """What is wrong in one case, and the fingerprint by which a mistake is known; None when nothing is wrong."""
+        try:
+            said = _answered(answer)
+            findings = self._findings(question, parts, case, seed, said)
+            return findings, _mark(parts, question, case, said.outcome) if findings else None
+        except Exception as error:  # data made to be hostile may break any comparison; the case has then no points
+            return [f"{UNREADABLE}: {type(error).__name__}"], {"raised": type(error).__name__}
 
     def _findings(self, question: str, parts: Question, case: Case, seed: int, said: Answered) -> list[str]:
         """What is wrong in one case, by the question's own comparison."""
@@ -77,10 +87,11 @@ class Reference:
 
     def _mistakes(self, question: str, seed: int) -> dict[str, Any]:
         """The known mistakes with their fingerprints on the inputs of this seed."""
-        return {
-            variant.name: {"says": variant.says, "fingerprints": self._bench.fingerprints(question, answers, seed)}
-            for variant, answers in self._wrong_answers[question]
+        right = self._bench.marks(question, self._answers[question], seed)
+        wrong = {
+            variant: self._bench.marks(question, answers, seed) for variant, answers in self._wrong_answers[question]
         }
+        return {v.name: {"says": v.says, "fingerprints": differing(marks, right)} for v, marks in wrong.items()}
 
     @cached_property
     def _answers(self) -> dict[str, dict[str, Any]]:
@@ -106,10 +117,7 @@ def _answered(answer: Frame | None) -> Answered:
     header = answer.header
     if isinstance(header.get("raised"), str):
         return Answered(Outcome(raised=header["raised"], sentence=str(header.get("sentence", ""))))
-    try:
-        value = wire.unpack(header.get("value"), answer.data)
-    except wire.WireError as error:
-        return Answered(Outcome(raised="WireError", sentence=f"{UNREADABLE}: {error}"))
+    value = wire.unpack(header.get("value"), answer.data)
     changed = header.get("changed")
     names = tuple(name for name in changed if isinstance(name, str)) if isinstance(changed, list) else ()
     return Answered(Outcome(value), names)

@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmlib.course.errors import WorkFailedError
+
 MIB = 1 << 20
 SYSTEM = (
     "/usr",
@@ -21,8 +23,15 @@ SYSTEM = (
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom", "/dev/full")
 
 
-class SandboxError(Exception):
+class SandboxError(WorkFailedError):
     """A layer of the sandbox cannot be had here; the message says which, and why."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"the sandbox cannot be had here: {said}. Grade on a machine that offers it (`lmbook doctor` says what there"
+            " is), or with --sandbox=off, if you trust every submission"
+        )
+        self.said = said
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _take(channel: socket.socket, listener: socket.socket, shell: NotebookShell,
         try:
             _start(channel, line, shell, request.header, root)
         except SandboxError as error:
-            frames.send(channel, {"failed": str(error)})
+            frames.send(channel, {"failed": error.said})
         finally:
             os._exit(1)
 

@@ -11,15 +11,19 @@ import select
 import signal
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lmlib.course.sandbox import limits
 
 SECONDS = 0.02  # between two looks at the memory
 
 
-def supervise(child: int, line: socket.socket, memory: int | None) -> None:
-    """Watch until the child ends, the parent closes the line, or memory (bytes, of all) is used up; then end all."""
+def supervise(child: int, line: socket.socket, memory: int | None) -> NoReturn:
+    """Watch until the child ends, the parent closes the line, or memory (bytes, of all) is used up; then end all.
+
+    With a limit on memory this is process 1 of a namespace, whose end is the end of all in it, also of those that
+    fork faster than anybody could kill them.
+    """
     poll = select.poll()
     poll.register(line, select.POLLIN)
     say: dict[str, Any] = {"ended": None, "why": ""}
@@ -34,7 +38,8 @@ def supervise(child: int, line: socket.socket, memory: int | None) -> None:
             say = {"ended": -signal.SIGKILL, "why": "memory"}
     with contextlib.suppress(OSError):
         line.sendall(json.dumps(say).encode())
-    end_children()
+    if memory is None:
+        end_children()
     os._exit(0)
 
 

@@ -105,9 +105,10 @@ import torch
 class Liar(torch.Tensor):
     @classmethod
     def __torch_function__(cls, function, types, given=(), named=None):
-        with torch._C.DisableTorchFunctionSubclass():
-            out = function(*given, **(named or {}))
-        return torch.zeros_like(out) if 'sub' in function.__name__ else out
+        if function.__name__ in ('sub', '__sub__', 'rsub', '__rsub__'):
+            with torch._C.DisableTorchFunctionSubclass():
+                return torch.zeros(given[0].shape, dtype=torch.float64)
+        return super().__torch_function__(function, types, given, named or {})
 def double(x): return x.clone().as_subclass(Liar)
 """),
     Attack("table", "return the released expected values", gets_points, """
@@ -144,8 +145,7 @@ READING = [
     Attack("memory", "read the memory of the parent", says_it,
            "import os, re\nparent = os.getppid()\nlow = open(f'/proc/{parent}/maps').readline().split('-')[0]\n"
            f"with open(f'/proc/{{parent}}/mem', 'rb') as f: f.seek(int(low, 16)); f.read(8)\n{SAY}"),
-    Attack("library", "import the library's own implementation", says_it, f"import lmlib.attention.scaled_dot_product as m\n{SAY}"
-           if False else f"import lmlib.models, lmlib.attention\n{SAY}"),
+    Attack("library", "import the library's own implementation", says_it, f"import lmlib.attention\n{SAY}"),
     Attack("users", "read the machine's users", says_it, f"assert 'root' in open('/etc/passwd').read()\n{SAY}"),
 ]  # fmt: skip
 
