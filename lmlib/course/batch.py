@@ -6,6 +6,7 @@ any moment goes on from there.
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,7 +19,7 @@ from typing import Any
 
 from lmlib.course import book, machine, notebooks, parameters
 from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
-from lmlib.course.execution import Execution, Failure, Watch, execute
+from lmlib.course.execution import Execution, Failure, Watch, execute, thread_settings
 from lmlib.course.notebooks import Notebook
 from lmlib.course.progress_display import Display
 
@@ -36,6 +37,7 @@ class Settings:
     jobs: int | None = None
     timeout: float = 3600
     force: bool = False
+    engine: str = "kernel"  # or warm: processes forked from one server
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,27 @@ def run(paths: list[Path], settings: Settings) -> list[Result]:
     return rows
 
 
+@contextmanager
+def _server(engine: str, threads: int) -> Iterator[str | None]:
+    """The address of a warm server where the engine needs one; it sets the threads of all that it forks."""
+    if engine != "warm":
+        yield None
+        return
+    from lmlib.course.warm.client import WarmServer
+
+    with WarmServer(os.environ | thread_settings(threads)) as server:
+        yield server.address
+
+
 def execute_all(
     tasks: list[Task], settings: Settings, jobs: int, threads: int, display: Display, results: dict[str, Result]
 ) -> None:
     """Execute tasks side by side and add each result when it is written. An interrupt ends all kernels."""
     stop = Event()
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with _server(settings.engine, threads) as server, ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             running: dict[Future[Execution], Task] = {
-                pool.submit(_execute, task, settings, threads, stop, display): task for task in tasks
+                pool.submit(_execute, task, settings, threads, server, stop, display): task for task in tasks
             }
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -116,13 +130,15 @@ def execute_all(
             raise
 
 
-def _execute(task: Task, settings: Settings, threads: int, stop: Event, display: Display) -> Execution:
+def _execute(
+    task: Task, settings: Settings, threads: int, server: str | None, stop: Event, display: Display
+) -> Execution:
     if stop.is_set():
         return Execution(0.0, failure=Failure("stopped", "interrupted"))
     display.began(task.name, len(task.notebook["cells"]))
     watch = Watch(settings.timeout, stop, lambda index, cell: display.cell(task.name, index, cell))
     try:
-        return execute(task.notebook, task.path.parent, task.parameters, threads, watch)
+        return execute(task.notebook, task.path.parent, task.parameters, threads, watch, server)
     except OSError as error:
         return Execution(0.0, failure=Failure("start", f"no temporary files can be written ({error.strerror})"))
 

@@ -103,13 +103,13 @@ def run(nb: dict[str, Any], released: Path, timeout: float) -> list[dict[str, An
         notebook, result = folder / released.name, Path(name) / "cells.json"
         notebooks.write(nb, notebook)
         command = [sys.executable, "-m", "lmlib.course.nbval_cells", str(notebook), f"{timeout:g}", str(result)]
-        done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
         if not result.exists():
             raise WorkFailedError(f"nbval did not run: {(done.stderr or done.stdout).strip()[-500:]}")
         return json.loads(result.read_text("utf-8"))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's environment, with lmlib importable from any folder, and without what pytest set for itself."""
     package = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))

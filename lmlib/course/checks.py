@@ -9,7 +9,6 @@ import copy
 import importlib.util
 import io
 import json
-import linecache
 import os
 import textwrap
 from collections.abc import Callable, Iterator
@@ -19,12 +18,12 @@ from types import ModuleType
 from typing import Any
 
 from lmlib.course import record
+from lmlib.course.calling import call
 from lmlib.course.errors import CourseError
 from lmlib.course.plain_data import Outcome, decode, digest, fingerprint, is_specific, matches, same
 from lmlib.course.questions import Case, FunctionQuestion, Question, ValueQuestion
 
 WIDTH = 100  # of the printed text
-UNWRITTEN = "not written yet: the line with `raise NotImplementedError()` is still there"
 
 
 class CheckError(CourseError):
@@ -193,7 +192,7 @@ def judge(released: Released, question: str, answers: dict[str, Any]) -> Verdict
         results.append(CaseResult(case, findings))
         marks.append(fingerprint(outcome, salt) if findings else None)
     hint_call = f'hint("{released.name}", "{question}", 1)' if data["hints"] else ""
-    return Verdict(question, results, _known_mistakes(parts, data["mistakes"], marks), hint_call)
+    return Verdict(question, results, known_mistakes(parts, data["mistakes"], marks), hint_call)
 
 
 def _judge_call(
@@ -209,39 +208,13 @@ def _judge_call(
     return outcome, findings
 
 
-def call(function: Callable, inputs: dict[str, Any]) -> Outcome:
-    """Call a student's function by keyword. An exception becomes an outcome that shows the student's line."""
-    if not callable(function):
-        return Outcome(raised="TypeError", sentence=f"expected a function; got {type(function).__name__}")
-    try:
-        return Outcome(function(**inputs))
-    except NotImplementedError:
-        return Outcome(raised="NotImplementedError", sentence=UNWRITTEN)
-    except (Exception, SystemExit) as error:
-        return Outcome(raised=type(error).__name__, sentence=_exception_sentence(error, function))
-
-
-def _exception_sentence(error: BaseException, function: Callable) -> str:
-    """The exception and the last line of the student's own that it passed through."""
-    what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if file is None or line is None:
-        return what
-    return f"{what}; in line {line} of the answer: `{linecache.getline(file, line).strip()}`"
-
-
 def decode_outcome(expected: dict[str, Any]) -> Outcome:
     """The expected outcome that a release stored."""
     return Outcome(raised=expected["raised"]) if "raised" in expected else Outcome(decode(expected["value"]))
 
 
-def _known_mistakes(parts: Question, mistakes: dict[str, Any], marks: list[Any]) -> dict[str, str]:
-    """The known mistakes that explain failed cases: the one that explains most, then any that adds to it.
+def known_mistakes(parts: Question, mistakes: dict[str, Any], marks: list[Any]) -> dict[str, str]:
+    """The known mistakes that explain failed cases, with sentences: the one that explains most, then what adds to it.
 
     A mark that says little (an exception, True or False) must be equal in every case in which the mistake fails, and
     explain all that the others leave.

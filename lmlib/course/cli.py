@@ -93,6 +93,11 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Engine(StrEnum):
+    kernel = "kernel"
+    warm = "warm"
+
+
 ProfileOption = Annotated[Profile, typer.Option(help="Size of the experiments: quick on two cores, full on a GPU.")]
 
 DeviceOption = Annotated[Device, typer.Option(help="Where models run; auto takes the GPU when there is one.")]
@@ -115,13 +120,16 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 3600,
     out: Annotated[Path, typer.Option(help="Folder for the report and the executed notebooks.")] = Path("build/run"),
     force: Annotated[bool, typer.Option("--force", help="Execute also what has not changed.")] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="A kernel for each notebook, or warm: processes forked from one server.")
+    ] = Engine.kernel,
 ) -> None:
     """Execute notebooks with papermill, side by side, and report: seconds, checks, metrics, failures."""
     from lmlib.course import batch
     from lmlib.course.parameters import parse_pairs
 
     given = parse_pairs(parameter or [])
-    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force))
+    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force, engine))
 
 
 @app.command()

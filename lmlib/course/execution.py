@@ -58,24 +58,31 @@ class Watch:
 
 
 def execute(
-    nb: Notebook, cwd: Path, parameters: dict[str, Any], threads: int | None = None, watch: Watch | None = None
+    nb: Notebook,
+    cwd: Path,
+    parameters: dict[str, Any],
+    threads: int | None = None,
+    watch: Watch | None = None,
+    server: str | None = None,
 ) -> Execution:
-    """Execute a notebook with `cwd` as the kernel's folder; a kernel that fails to start is tried once more."""
+    """Execute a notebook with `cwd` as the kernel's folder; a kernel that fails to start is tried once more.
+
+    With the address of a warm server the notebook's process is forked there, and no kernel is started.
+    """
     watch = watch or Watch()
+    job = {"parameters": parameters, "cwd": str(cwd), "server": server}
     for attempt in (1, 2):
         with tempfile.TemporaryDirectory(prefix="lmbook-", ignore_cleanup_errors=True) as name:
-            execution = _execute_in(Path(name), nb, cwd, parameters, threads, watch)
+            execution = _execute_in(Path(name), nb, job, threads, watch)
         if attempt == 1 and execution.failure and execution.failure.kind == "start":
             continue
         break
     return execution
 
 
-def _execute_in(
-    folder: Path, nb: Notebook, cwd: Path, parameters: dict[str, Any], threads: int | None, watch: Watch
-) -> Execution:
+def _execute_in(folder: Path, nb: Notebook, job: dict[str, Any], threads: int | None, watch: Watch) -> Execution:
     (folder / "notebook.ipynb").write_text(json.dumps(nb), "utf-8")
-    (folder / "job.json").write_text(json.dumps({"parameters": parameters, "cwd": str(cwd)}), "utf-8")
+    (folder / "job.json").write_text(json.dumps(job), "utf-8")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "lmlib.course.worker", str(folder)],
@@ -108,7 +115,12 @@ def _environment(folder: Path, threads: int | None) -> dict[str, str]:
         "TQDM_DISABLE": "1",  # bars on stderr would change the stored outputs
         "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
     }
-    return env | ({name: str(threads) for name in THREAD_VARIABLES} if threads else {})
+    return env | thread_settings(threads)
+
+
+def thread_settings(threads: int | None) -> dict[str, str]:
+    """The environment variables that set the threads of a process; none when it is to choose."""
+    return {name: str(threads) for name in THREAD_VARIABLES} if threads else {}
 
 
 def _watch(process: subprocess.Popen, folder: Path, watch: Watch) -> Failure | None:

@@ -8,9 +8,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from lmlib.course.assignment import Assignment, AssignmentError
-from lmlib.course.checks import Released, Verdict, call, expected_digest, judge
+from lmlib.course.calling import call
+from lmlib.course.checks import Released, Verdict, expected_digest, judge
 from lmlib.course.plain_data import Outcome, encode, fingerprint, in_dtypes_of, to_double
-from lmlib.course.questions import Case, FunctionQuestion, Question, ValueQuestion
+from lmlib.course.questions import VISIBLE_SEED, Case, FunctionQuestion, Question, ValueQuestion
 
 
 class Workbench:
@@ -79,7 +80,7 @@ class Workbench:
     def _expected(self, name: str, parts: Question, case: Case, answers: dict[str, Any]) -> dict[str, Any]:
         if isinstance(parts, ValueQuestion):
             return {"digest": expected_digest(parts, name, case.name, answers[case.name])}
-        single, double = _both(parts, case, answers)
+        single, double = _both(parts, case, answers, VISIBLE_SEED)
         where = f"{self.assignment.path}: the reference of {name}, case {case.name}"
         if single.raised != double.raised:
             outcome = double if double.raised else single
@@ -92,25 +93,33 @@ class Workbench:
             raise AssignmentError(f"{where}: {error}") from None
 
     def _fingerprints(self, name: str, source: str) -> dict[str, Any]:
-        parts, answers, reference = self.parts(name), self.answers(name, source), self.answers(name)
-        marks = {}
-        for case in parts.cases:
-            wrong, right = (_mark(name, parts, case, given) for given in (answers, reference))
-            marks[case.name] = None if wrong == right else wrong
-        return marks
+        right = self.marks(name, self.answers(name), VISIBLE_SEED)
+        return differing(self.marks(name, self.answers(name, source), VISIBLE_SEED), right)
+
+    def marks(self, name: str, answers: dict[str, Any], seed: int) -> dict[str, Any]:
+        """By case, the fingerprint of an answer on the inputs of a seed."""
+        parts = self.parts(name)
+        return {case.name: _mark(name, parts, case, answers, seed) for case in parts.cases}
 
 
-def _both(parts: FunctionQuestion, case: Case, answers: dict[str, Any]) -> tuple[Outcome, Outcome]:
+def differing(wrong: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """The fingerprints of a wrong answer; None where it gives what the right one gives."""
+    return {case: None if mark == right[case] else mark for case, mark in wrong.items()}
+
+
+def _both(
+    parts: FunctionQuestion, case: Case, answers: dict[str, Any], seed: int
+) -> tuple[Outcome, Outcome]:
     """The outcomes of one case in single and in double precision: the digits of the second are the same anywhere."""
-    inputs, function = parts.inputs(case), answers[parts.function]
+    inputs, function = parts.inputs(case, seed), answers[parts.function]
     return call(function, copy.deepcopy(inputs)), call(function, to_double(inputs))
 
 
-def _mark(name: str, parts: Question, case: Case, answers: dict[str, Any]) -> Any:
+def _mark(name: str, parts: Question, case: Case, answers: dict[str, Any], seed: int) -> Any:
     salt = f"{name}/{case.name}"
     if isinstance(parts, ValueQuestion):
         return fingerprint(Outcome(parts.normalised(case.name, answers[case.name])), salt)
-    single, double = (fingerprint(outcome, salt) for outcome in _both(parts, case, answers))
+    single, double = (fingerprint(outcome, salt) for outcome in _both(parts, case, answers, seed))
     return in_dtypes_of(double, single)
 
 

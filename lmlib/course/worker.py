@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
     from papermill.exceptions import PapermillExecutionError
 
     job = json.loads((folder / "job.json").read_text("utf-8"))
-    papermill_engines.register("watched", _watched_engine(folder / "cells"))
+    papermill_engines.register("watched", _watched_engine(folder / "cells", job["server"]))
     try:
         papermill.execute_notebook(
             str(folder / "notebook.ipynb"),
@@ -48,11 +48,11 @@ def main(folder: Path) -> None:
         _fail(folder, kind, f"{type(error).__name__}: {error}")
 
 
-def _watched_engine(cells: Path) -> type:
-    from papermill.engines import NBClientEngine
+def _watched_engine(cells: Path, server: str | None) -> type:
+    """An engine that also writes down each cell that begins: the warm one on a server's address, or papermill's own."""
 
-    class WatchedEngine(NBClientEngine):
-        """papermill's own engine, which also writes down each cell that begins."""
+    class WatchedEngine(_engine(server)):  # type: ignore[misc]
+        """The engine, watched."""
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> None:
@@ -67,6 +67,18 @@ def _watched_engine(cells: Path) -> type:
             super().execute_managed_notebook(nb_man, kernel_name, **options)
 
     return WatchedEngine
+
+
+def _engine(server: str | None) -> type:
+    if server is None:
+        from papermill.engines import NBClientEngine
+
+        return NBClientEngine
+    from lmlib.course.warm.client import SOCKET_VARIABLE
+    from lmlib.course.warm.engine import WarmEngine
+
+    os.environ[SOCKET_VARIABLE] = server
+    return WarmEngine
 
 
 def _fail(folder: Path, kind: str, message: str) -> None:

@@ -1,0 +1,69 @@
+"""Messages over a stream: a JSON header and raw bytes, both of a capped length. No other form of data is read."""
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+LENGTHS = struct.Struct("<II")  # of the header and of the bytes after it
+HEADER_CAP = 16 << 20
+BYTES_CAP = 64 << 20
+
+
+class FrameError(Exception):
+    """What came is no frame: too long, no JSON object, or cut off."""
+
+
+class Stream(Protocol):
+    """What frames are written to and read from: a socket."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Write all bytes."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Read up to `size` bytes; none at the end."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message."""
+
+    header: dict[str, Any]
+    data: bytes = b""
+
+
+def send(stream: Stream, header: dict[str, Any], data: bytes = b"") -> None:
+    """Write one frame."""
+    text = json.dumps(header).encode()
+    stream.sendall(LENGTHS.pack(len(text), len(data)) + text + data)
+
+
+def receive(stream: Stream) -> Frame | None:
+    """Read one frame; None when the stream has ended between two. Raises FrameError, or what the stream raises."""
+    head = _read(stream, LENGTHS.size, at_start=True)
+    if head is None:
+        return None
+    header_length, length = LENGTHS.unpack(head)
+    if header_length > HEADER_CAP or length > BYTES_CAP:
+        raise FrameError(f"a frame of {header_length + length} bytes; at most {HEADER_CAP + BYTES_CAP} are read")
+    text, data = _read(stream, header_length), _read(stream, length)
+    try:
+        header = json.loads(text or b"")
+    except (ValueError, RecursionError) as error:
+        raise FrameError(f"a frame without JSON: {type(error).__name__}") from None
+    if not isinstance(header, dict):
+        raise FrameError(f"a frame whose header is a {type(header).__name__}")
+    return Frame(header, data or b"")
+
+
+def _read(stream: Stream, size: int, *, at_start: bool = False) -> bytes | None:
+    parts, missing = [], size
+    while missing:
+        part = stream.recv(min(missing, 1 << 20))
+        if not part:
+            if at_start and missing == size:
+                return None
+            raise FrameError(f"the stream ended {missing} bytes before the end of a frame")
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,275 @@
+"""The attacks: each is the text of an answer cell, and says what would be a success.
+
+`NAMES` of world.py stand above each text. `only_with`: why it is not tried without the sandbox.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.course.attacks.world import SECRET, Attempt
+
+FULL = 3.0  # points of the attacked question
+
+Wins = Callable[[Attempt], bool]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack."""
+
+    name: str
+    tried: str
+    wins: Wins
+    code: str
+    only_with: str = ""
+
+
+def gets_points(attempt: Attempt) -> bool:
+    return attempt.points == FULL
+
+
+def reads_secret(attempt: Attempt) -> bool:
+    return SECRET in attempt.said
+
+
+def says_it(attempt: Attempt) -> bool:
+    return "SUCCE" + "EDED" in attempt.said
+
+
+def changes_files(attempt: Attempt) -> bool:
+    return attempt.changed
+
+
+def is_heard(attempt: Attempt) -> bool:
+    return attempt.heard
+
+
+def kills(attempt: Attempt) -> bool:
+    return not attempt.victim_lives
+
+
+HARM = "it would harm this machine"
+PROTOCOL = "there is no protocol to attack"
+SAY = "print('SUCCE' + 'EDED')"
+CALL = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+
+POINTS = [
+    Attack("compare", "patch the comparison", gets_points, """
+from lmlib.course import questions
+questions.FunctionQuestion.compare = lambda *rest: []
+def double(x): return x
+"""),
+    Attack("judge", "patch the judge", gets_points, """
+from lmlib.course import checks
+real = checks._judge_call
+checks._judge_call = lambda *rest: (real(*rest)[0], [])
+def double(x): return x
+"""),
+    Attack("torch", "patch torch so that nothing differs", gets_points, """
+import torch
+torch.Tensor.__gt__ = lambda a, b: torch.zeros(a.shape, dtype=torch.bool)
+def double(x): return x * 3
+"""),
+    Attack("record", "patch what writes the points down", gets_points, """
+from lmlib.course import record
+real = record.points
+record.points = lambda question, score, maximum, mistakes, text: real(question, maximum, maximum, [], text)
+def double(x): return x
+"""),
+    Attack("builtins", "patch builtins and json", gets_points, """
+import builtins, json
+real, real_sum = json.dumps, sum
+builtins.sum = lambda values, *rest: 3.0
+json.dumps = lambda row, **more: real({**row, 'score': 3.0} if isinstance(row, dict) and 'score' in row else row, **more)
+def double(x): return x
+"""),
+    Attack("transformer", "rewrite the check cell with an AST transformer", gets_points, """
+import ast
+class Forge(ast.NodeTransformer):
+    def visit_Call(self, node):
+        if getattr(node.func, 'id', '') == 'check':
+            return ast.parse("__import__('lmlib.course.record').course.record.points('double', 3.0, 3.0, [], '')").body[0].value
+        return node
+get_ipython().ast_transformers.append(Forge())
+def double(x): return x
+"""),
+    Attack("hook", "a hook of IPython patches before each cell", gets_points, """
+def patch(info=None):
+    from lmlib.course import questions
+    questions.FunctionQuestion.compare = lambda *rest: []
+get_ipython().events.register('pre_run_cell', patch)
+def double(x): return x
+"""),
+    Attack("liar", "a tensor that lies in every operation", gets_points, """
+import torch
+class Liar(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, given=(), named=None):
+        if function.__name__ in ('sub', '__sub__', 'rsub', '__rsub__'):
+            with torch._C.DisableTorchFunctionSubclass():
+                return torch.zeros(given[0].shape, dtype=torch.float64)
+        return super().__torch_function__(function, types, given, named or {})
+def double(x): return x.clone().as_subclass(Liar)
+"""),
+    Attack("table", "return the released expected values", gets_points, """
+import json
+from lmlib.course.plain_data import decode
+known = {n: decode(e['value']) for n, e in json.load(open(CHECKS))['questions']['double']['expected'].items()}
+def double(x): return next(value for value in known.values() if value.shape == x.shape)
+"""),
+    Attack("caller", "take the expected value from the caller's frame", gets_points, """
+import sys
+def double(x):
+    frame = sys._getframe()
+    while frame:
+        if 'expected' in frame.f_locals:
+            return frame.f_locals['expected'].value
+        frame = frame.f_back
+"""),
+    Attack("solution", "read the instructor's notebook and run its answer", gets_points, """
+text = open(SOLUTION).read()
+exec(text[text.index('def double'):text.index('### END')])
+"""),
+]  # fmt: skip
+
+READING = [
+    Attack("gradebook", "read the gradebook", reads_secret, "print(open(GRADEBOOK).read())"),
+    Attack("classmate", "read a classmate's work", says_it, f"assert 'x + x' in open(CLASSMATE).read(); {SAY}"),
+    Attack("link", "read through a link", reads_secret, "import os\nos.symlink(GRADEBOOK, 'l'); print(open('l').read())"),
+    Attack("environment", "read the grader's environment", reads_secret, "import os; print(os.environ[VARIABLE])"),
+    Attack("shell", "the same by a shell", reads_secret, "!cat {GRADEBOOK}"),
+    Attack("proc", "read the environment of another process", reads_secret,
+           "print(open(f'/proc/{VICTIM}/environ').read())"),
+    Attack("processes", "see the processes of the machine", says_it,
+           f"import os\nassert str(VICTIM) in os.listdir('/proc') and 'sleep' in open(f'/proc/{{VICTIM}}/cmdline').read()\n{SAY}"),
+    Attack("memory", "read the memory of the parent", says_it,
+           "import os, re\nparent = os.getppid()\nlow = open(f'/proc/{parent}/maps').readline().split('-')[0]\n"
+           f"with open(f'/proc/{{parent}}/mem', 'rb') as f: f.seek(int(low, 16)); f.read(8)\n{SAY}"),
+    Attack("library", "import the library's own implementation", says_it, f"import lmlib.attention\n{SAY}"),
+    Attack("users", "read the machine's users", says_it, f"assert 'root' in open('/etc/passwd').read()\n{SAY}"),
+]  # fmt: skip
+
+DOING = [
+    Attack("forge", "write the gradebook", changes_files, "open(GRADEBOOK, 'w').write('full points')"),
+    Attack("spoil", "write a classmate's work", changes_files, "open(CLASSMATE, 'w').write('{}')"),
+    Attack("kill", "kill a process of the machine", kills, "import os; os.kill(VICTIM, 9)"),
+    Attack("tcp", "send by TCP", is_heard, "import socket; socket.create_connection(('127.0.0.1', TCP))"),
+    Attack("udp", "send by UDP", is_heard,
+           "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', UDP))"),
+    Attack("unix", "send by a Unix socket", is_heard,
+           "import socket; s = socket.socket(socket.AF_UNIX); s.connect(SOCKET)"),
+    Attack("abstract", "send by an abstract socket", is_heard,
+           "import socket; s = socket.socket(socket.AF_UNIX); s.connect('\\0' + ABSTRACT)"),
+    Attack("ptrace", "attach to another process", says_it,
+           CALL + f"import time\nif libc.ptrace(16, VICTIM, 0, 0) == 0:\n    {SAY}; time.sleep(0.05); libc.ptrace(17, VICTIM, 0, 0)"),
+    Attack("namespaces", "make namespaces, in which one is root", says_it,
+           CALL + f"import os\nif os.fork() == 0:\n    os._exit(libc.unshare(0x10000000) != 0)\nif os.wait()[1] == 0: {SAY}"),
+    Attack("memfd", "memory that no limit counts: memfd", says_it, f"import os; os.memfd_create('m')\n{SAY}"),
+    Attack("shared", "memory that no limit counts: shared mappings", says_it, f"import mmap; mmap.mmap(-1, 1 << 20)\n{SAY}"),
+    Attack("sysv", "memory that outlives its process", says_it,
+           CALL + f"i = libc.shmget(0, 4096, 0o1600)\nif i >= 0:\n    {SAY}; libc.shmctl(i, 0, 0)"),
+    Attack("uring", "make system calls by a ring", says_it,
+           CALL + f"if libc.syscall(425, 1, ctypes.create_string_buffer(200)) >= 0: {SAY}"),
+    Attack("faults", "handle page faults of the kernel", says_it, CALL + f"if libc.syscall(323, 0) >= 0: {SAY}"),
+    Attack("keys", "read the kernel's keys", says_it, CALL + f"if libc.syscall(250, 0, -3, 1) >= 0: {SAY}"),
+]  # fmt: skip
+
+
+def is_slow_or_large(attempt: Attempt) -> bool:
+    graded = attempt.graded
+    return graded is None or graded.seconds > 30 or len(attempt.said) > 4 << 20
+
+
+def is_never_stopped(attempt: Attempt) -> bool:
+    """A success would be an attack that ends as if nothing had been."""
+    return is_slow_or_large(attempt) or says_it(attempt)
+
+
+HARMFUL = [
+    Attack("fork-bomb", "fork without end", is_slow_or_large, "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", HARM),
+    Attack("exit", "end Python", is_slow_or_large, "import os; os._exit(0)", HARM),
+    Attack("stop", "stop itself by a signal", is_slow_or_large, "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", HARM),
+    Attack("kill-all", "kill all that can be killed", is_slow_or_large, "import os; os.kill(-1, 9)", HARM),
+    Attack("stubborn", "a loop that catches everything", is_slow_or_large,
+           "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    try:\n        while True: pass\n"
+           "    except BaseException: pass", HARM),
+    Attack("call-for-ever", "a function that never returns", is_slow_or_large,
+           "def double(x):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass", HARM),
+    Attack("block", "memory in one piece", is_never_stopped, f"b = bytearray(3 << 30)\n{SAY}", HARM),
+    Attack("pieces", "memory in small pieces", is_never_stopped,
+           f"kept = []\nfor i in range(1 << 20): kept.append(bytearray(1 << 12))\n{SAY}", HARM),
+    Attack("family", "memory in many processes", is_never_stopped,
+           f"import os, time\nfor i in range(20):\n    if os.fork() == 0:\n        b = bytearray(os.urandom(1 << 20) * 100); time.sleep(60)\ntime.sleep(4)\n{SAY}", HARM),
+    Attack("disk", "fill the disk", is_never_stopped,
+           f"with open('/tmp/large', 'wb') as f:\n    for i in range(3000): f.write(bytes(1 << 20))\n{SAY}", HARM),
+    Attack("many-files", "fill the disk with files", is_never_stopped,
+           f"for i in range(100000): open(f'/tmp/{{i}}', 'w').close()\n{SAY}", HARM),
+    Attack("shm", "fill shared memory", is_never_stopped,
+           f"with open('/dev/shm/large', 'wb') as f:\n    for i in range(3000): f.write(bytes(1 << 20))\n{SAY}", HARM),
+    Attack("lines", "print without end", is_slow_or_large, "while True: print('line ' * 100)", HARM),
+    Attack("rich", "display without end", is_slow_or_large,
+           "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 10000}, raw=True)", HARM),
+    Attack("descriptor", "write to descriptor 1 without end", is_slow_or_large,
+           "import os\nwhile True: os.write(1, b'y' * 65536)", HARM),
+    Attack("site", "leave code for the grader's next Python", says_it,
+           "import sys, os\nfor folder in [*sys.path, sys.prefix, sys.base_prefix, '/usr/lib']:\n    try:\n"
+           "        for name in ('sitecustomize.py', 'evil.pth'):\n            open(os.path.join(folder or '/', name), 'x').close(); "
+           f"{SAY}\n    except OSError: pass", HARM),
+]  # fmt: skip
+
+CHANNEL = """
+import os, stat, struct, json
+def sockets():
+    for number in os.listdir('/proc/self/fd'):
+        try:
+            if stat.S_ISSOCK(os.fstat(int(number)).st_mode): yield int(number)
+        except OSError: pass
+def send(head, text=b''):
+    for number in sockets():
+        try: os.write(number, head + text)
+        except OSError: pass
+def frame(header):
+    text = json.dumps(header).encode()
+    send(struct.pack('<II', len(text), 0), text)
+"""
+WRONG = "def double(x): return x\n"
+PROTOCOLS = [
+    Attack("forged-frames", "answer for the grader, with points", gets_points, CHANNEL + WRONG
+           + "for i in range(50): frame({'done': True, 'score': 3.0, 'cases': {}, 'value': None})", PROTOCOL),
+    Attack("huge-frame", "a frame of 4 GB", gets_points, CHANNEL + WRONG
+           + "send(struct.pack('<II', 100, (1 << 32) - 1), b'{' * 100)", PROTOCOL),
+    Attack("deep-frame", "JSON a million lists deep", gets_points, CHANNEL + WRONG
+           + "send(struct.pack('<II', 1 << 20, 0), b'[' * (1 << 20))", PROTOCOL),
+    Attack("no-frame", "bytes that are no frame", gets_points, CHANNEL + WRONG + "send(os.urandom(4096))", PROTOCOL),
+    Attack("lying-probe", "patch the probe to claim success", gets_points, """
+from lmlib.course.outside import probe
+from lmlib.course.warm.frames import Frame
+probe.answer = lambda request, names: Frame({'value': {'other': 'right'}, 'score': 3.0, 'cases': {'small': True}})
+""", PROTOCOL),
+    Attack("nan", "answer NaN, and lie about a shape", gets_points, """
+import torch
+def double(x): return x * float('nan')
+""", PROTOCOL),
+    Attack("lying-form", "a description that does not fit its bytes", gets_points, """
+from lmlib.course.outside import wire
+wire.pack = lambda value: ({'tensor': {'shape': [1 << 31, 1 << 31], 'dtype': 'float32', 'bytes': 4}}, b'0000')
+def double(x): return x
+""", PROTOCOL),
+    Attack("reduce", "an object that runs code when unpickled", changes_files, """
+class Bomb:
+    def __reduce__(self): return (open, (GRADEBOOK, 'w'))
+    def __eq__(self, other): return True
+    def __array__(self, *rest): return 2
+def double(x): return Bomb()
+""", PROTOCOL),
+    Attack("subclass", "a number that lies when it is compared", gets_points, """
+class Lie(float):
+    def __eq__(self, other): return True
+    def __sub__(self, other): return 0.0
+    __rsub__ = __sub__
+def double(x): return Lie(1)
+""", PROTOCOL),
+]  # fmt: skip
+
+BOTH = [*POINTS, *READING, *DOING]
+ONLY_WITH = [*HARMFUL, *PROTOCOLS]

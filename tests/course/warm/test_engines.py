@@ -1,0 +1,114 @@
+"""The warm engine gives the outputs that a kernel gives: on one notebook of hard cases, and on the book's own."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmlib.course import notebooks
+from lmlib.course.execution import Watch, execute
+from lmlib.course.warm.client import WarmServer
+from tests.course.conftest import ROOT, write_text_notebook
+
+CHAPTERS = sorted((ROOT / "chapters").glob("*/*.py"))
+HARD = (
+    "print('a'); import os; os.system('echo b'); print('c')",
+    "import sys\nprint('out'); print('err', file=sys.stderr); sys.stderr.flush(); print('out again')",
+    "import os\nos.write(1, b'descriptor\\n'); None",
+    "!echo from a shell; false\n_exit_code",
+    "%%bash\necho to stdout",
+    "%cd -q .\n%precision 3\n3.14159265",
+    "import asyncio\nawait asyncio.sleep(0.001)\nasyncio.get_running_loop().is_running()",
+    "from IPython.display import HTML, Markdown, clear_output, display, update_display\n"
+    "handle = display(HTML('<b>first</b>'), display_id='one'); display({'text/plain': 'raw'}, raw=True)",
+    "update_display(Markdown('second'), display_id='one')\nhandle.update(HTML('third'))",
+    "print('goes'); clear_output(); print('stays'); clear_output(wait=True); display('last')",
+    "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(2, 1)); ax.plot([1, 3, 2]);",
+    "plt.figure(figsize=(1, 1)); plt.plot([1, 2]); plt.show(); print('after')",
+    "1; 2",
+    "3;",
+    "_ , _i, Out[15] if 15 in Out else None",
+    "print?",
+    "import warnings\nwarnings.warn('careful')",
+    "import torch\ntorch.ones(2, 2)",
+    "from tqdm.auto import tqdm\nlist(tqdm(range(3)))",
+    "class Two:\n    def _repr_html_(self): return '<i>two</i>'\n    def __repr__(self): return 'two'\nTwo()",
+    "from IPython.display import Image\nImage(data=b'\\x89PNG\\r\\n', format='png')",
+    "__name__, __doc__, sys.argv[0] is not None",
+)
+FAILING = (
+    "input('name? ')",
+    "import getpass; getpass.getpass()",
+    "def f(x):\n    return 1 / x\n\ndef g():\n    return f(0)\n\ng()",
+    "this is no python",
+    "raise KeyError('key')",
+    "%no_such_magic",
+    "import sys; sys.exit(3)",
+    "from nowhere import nothing",
+    "assert 1 == 2, 'no'",
+    "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise ValueError('again') from error",
+    "class Odd:\n    def __repr__(self): raise RuntimeError('no repr')\nOdd()",
+)
+
+
+@pytest.fixture(autouse=True)
+def not_in_a_test(monkeypatch):
+    """ipykernel catches no descriptors where this variable says that a test runs."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+
+
+@pytest.fixture(scope="module")
+def server():
+    with WarmServer(os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}) as server:
+        yield server.address
+
+
+def both(path: Path, server: str, parameters: dict[str, Any]) -> list[list[dict]]:
+    """The executed cells by a kernel, and by the warm engine."""
+    made = []
+    for address in (None, server):
+        done = execute(notebooks.read(path), path.parent, parameters, 1, Watch(timeout=600), address)
+        assert done.failure is None, done.failure
+        made.append(done.notebook["cells"])
+    return made
+
+
+def canonical(cell: dict[str, Any]) -> str:
+    """The outputs and the count of a cell, without what differs between two processes."""
+    text = json.dumps([cell.get("outputs"), cell.get("execution_count")], sort_keys=True)
+    text = re.sub(r"ipykernel_\d+/\d+\.py", "ipykernel_N/N.py", text)
+    return re.sub(r"[^\"\s]*/(lmlib/course/warm/shell|ipykernel/kernelbase)\.py.*", "", text)
+
+
+def test_hard_cells_give_what_a_kernel_gives(server, tmp_path):
+    path = write_text_notebook(tmp_path / "hard.py", *HARD)
+    by_kernel, warm = both(path, server, {"seed": 7})
+    differing = [(k["source"], canonical(k), canonical(w)) for k, w in zip(by_kernel, warm, strict=True)]
+    assert "\n".join(f"{row[0]}\n  {row[1]}\n  {row[2]}" for row in differing if row[1] != row[2]) == ""
+
+
+def test_failing_cells_give_a_kernels_traceback(server, tmp_path):
+    text = "".join(f'# %% name="c{i}" tags=["raises-exception"]\n{cell}\n\n' for i, cell in enumerate(FAILING))
+    (tmp_path / "failing.py").write_text(text, "utf-8")
+    by_kernel, warm = both(tmp_path / "failing.py", server, {})
+    differing = [(k["source"], canonical(k), canonical(w)) for k, w in zip(by_kernel, warm, strict=True)]
+    assert "\n".join(f"{row[0]}\n  {row[1]}\n  {row[2]}" for row in differing if row[1] != row[2]) == ""
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_books_notebooks_give_what_a_kernel_gives(server, path):
+    by_kernel, warm = both(path, server, {})
+    for k, w in zip(by_kernel, warm, strict=True):
+        assert canonical(k) == canonical(w), k["id"]
+
+
+def test_a_cell_that_never_ends_and_a_process_that_dies_are_said(server, tmp_path):
+    path = write_text_notebook(tmp_path / "nb.py", "import os; os._exit(3)")
+    done = execute(notebooks.read(path), tmp_path, {}, 1, None, server)
+    assert done.failure.kind == "died"
+    path = write_text_notebook(tmp_path / "nb.py", "print('before')", "while True: pass")
+    done = execute(notebooks.read(path), tmp_path, {}, 1, Watch(timeout=10), server)
+    assert (done.failure.kind, done.failure.cell) == ("timeout", "c2")
