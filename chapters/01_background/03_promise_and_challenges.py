@@ -425,7 +425,7 @@ record.check("no single unit carries a fifth of what all of them carry", damage.
 # profiles of such worlds, and ask: after *... is a baker.* (first half) or *... is a tailor.* (second half), how much
 # likelier is *She* than *He*?
 #
-# $$\text{log-odds}(w) = \ln \frac{P(\text{She} \mid c_w)}{P(\text{He} \mid c_w)}, \qquad c_w = \text{... is a } w\text{.}$$
+# $$\text{log-odds}(w) = \ln \frac{P(\text{She} \mid c_w)}{P(\text{He} \mid c_w)}, \quad c_w = \text{... is a } w$$
 #
 # for a trade $w$; it is 0 where both are equally likely.
 
