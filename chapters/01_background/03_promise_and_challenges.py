@@ -213,8 +213,9 @@ ax.set_ylabel("share of 8-word runs that are copied")
 ax.set_xlim(0, 1.05)
 plots.show(
     fig,
-    alt="Share of copied runs against share of real words. The 1-gram is at the left, near 0 copied. With n the n-grams "
-    "move right and then up. The Transformer lies far right; the real test text is at the right.",
+    alt="Share of copied runs against share of real words. The 1-gram is at the left, with nothing copied. "
+    "With n the n-grams move right and then up. The Transformer lies at the right, near the 3-gram; the "
+    "real test text is at the upper right.",
 )
 
 # %% name="generation-check"
@@ -224,6 +225,14 @@ for name, (real, copied) in judged.items():
 record.check("the 1-gram writes nonsense: under half of its words exist", judged["1-gram"][0] < 0.5)
 record.check("over four in five words of the Transformer exist", judged["Transformer"][0] > 0.8)
 record.check("the 5-gram copies more than the 2-gram", judged["5-gram"][1] > judged["2-gram"][1] + 0.05)
+most = max(copied for name, (_, copied) in judged.items() if name != "test text")
+record.check("the test text repeats more runs than any model", judged["test text"][1] > most)
+record.check("all of its words exist", judged["test text"][0] > 0.99)
+
+# %% [markdown] name="generation-lesson"
+# To copy is easy to despise. But look at the point of the test text: *every* word exists, and more of its runs stand in
+# the training text than any model's. People write in set phrases, too. So a low share of copies alone is no merit, and
+# both numbers together do not yet say that a text is good. Whether it is *true* is another question, and the next one.
 
 # %% [markdown] name="answers"
 # ## 1.3.4 知识问答 · Answering: what was read is known, more or less
@@ -283,6 +292,8 @@ left.set_xscale("log")
 labels = [f"{level:.1f} → {level - 0.5:.1f}" for level in levels[:-1]]
 right.bar(labels, np.diff(steps_to), color="#9db8d9", edgecolor=plots.COLOURS[0])
 right.tick_params(axis="x", rotation=90)
+right.set_axisbelow(True)
+right.grid(visible=False, axis="x")
 right.set_ylabel("steps for this half nat")
 plots.show(
     fig,
@@ -325,9 +336,15 @@ by_quality = [-float(KneserNey([spoil_text(s)], 5, V).log_probabilities(test_ids
 fig, (left, right) = plots.figure("More text", "Worse text", width=7.6)
 plots.lines(left, amounts, {"5-gram": by_amount}, x_label="training tokens", y_label="loss (nats per token)")
 left.set_xscale("log")
-plots.lines(right, spoiled_shares, {"5-gram": by_quality}, x_label="share of shuffled sentences", y_label="loss")
+plots.lines(
+    right,
+    spoiled_shares,
+    {"5-gram": by_quality},
+    x_label="share of shuffled sentences",
+    y_label="loss (nats per token)",
+)
 for ax in (left, right):
-    ax.set_ylim(0, 4.5)
+    ax.set_ylim(0, 3)
 plots.show(
     fig,
     alt="Left: the loss falls with every doubling of the training text. Right: the loss rises slowly with the share of "
@@ -391,8 +408,8 @@ ax.set_xlabel("hidden units, most important first")
 ax.set_ylabel("rise of the loss (nats)")
 plots.show(
     fig,
-    alt="The rise of the loss when one unit is removed, sorted: small for every unit, and far below the dotted line for "
-    "the removal of all units.",
+    alt="The rise of the loss when one unit is removed, sorted: close to 0 for every unit, and far below the "
+    "dotted line for the removal of all units.",
 )
 
 # %% name="opacity-check"
@@ -408,7 +425,7 @@ record.check("no single unit carries a fifth of what all of them carry", damage.
 # profiles of such worlds, and ask: after *... is a baker.* (first half) or *... is a tailor.* (second half), how much
 # likelier is *She* than *He*?
 #
-# $$\text{log-odds}(w) = \ln P(\text{She} \mid \text{... is a } w\text{.}) - \ln P(\text{He} \mid \text{... is a } w\text{.})$$
+# $$\text{log-odds}(w) = \ln \frac{P(\text{She} \mid c_w)}{P(\text{He} \mid c_w)}, \quad c_w = \text{... is a } w$$
 #
 # for a trade $w$; it is 0 where both are equally likely.
 
@@ -440,8 +457,8 @@ ax.set_xlabel("planted bias b")
 ax.set_ylabel("difference of log-odds (nats)")
 plots.show(
     fig,
-    alt="The measured difference of log-odds rises with the planted bias, from clearly negative at -1 through about 0 to "
-    "clearly positive at 1.",
+    alt="The measured difference of log-odds rises with the planted bias, from clearly negative at -1 through "
+    "about 0 at 0 to clearly positive at 1.",
 )
 
 # %% name="bias-check"
@@ -481,6 +498,7 @@ ax.axvline(8, color="#555555", linewidth=0.9, linestyle=":")
 ax.set_yticks(np.arange(len(places)) + 0.2, list(places))
 ax.invert_yaxis()
 ax.set_xlabel("bits per byte (dotted: a model that knows nothing)")
+ax.set_axisbelow(True)
 ax.grid(visible=False, axis="y")
 ax.legend(loc="upper right")
 plots.show(
