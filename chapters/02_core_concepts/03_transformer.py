@@ -92,7 +92,7 @@ plots.show(
 
 # %% name="whole-shapes" tags=["nbval-check-output"]
 PAD, START, STOP = 0, 1, 2
-V, C, H = 13, 64, 1  # ten digits and three marks
+V, C, H = 13, 64, 2  # ten digits and three marks
 tiny = Transformer(TransformerConfig(V, d_model=C, n_layers=2, n_heads=H, d_ff=4 * C, max_positions=32, dropout=0.0))
 source, target = torch.randint(3, V, (2, 7)), torch.randint(3, V, (2, 5))
 out = tiny(source, decoder_input_ids=target, inspect=True)
@@ -200,7 +200,6 @@ with torch.no_grad():
     for block in tiny.encoder.blocks:
         memory = encoder_block(memory, block)
     record.check("from scratch equals lmlib's encoder", torch.allclose(memory, out.encoder_output, atol=1e-5))
-    peer.encoder.enable_nested_tensor = False
     expected = peer.encoder(first, mask=torch.zeros(7, 7))
 record.check("and torch.nn.Transformer's", torch.allclose(memory, expected, atol=1e-5))
 
@@ -360,7 +359,7 @@ for ax, column, label in ((left, 0, "norm, relative to the top"), (right, 1, "me
     plots.lines(ax, range(21), curves, x_label="blocks passed (0 = input)", y_label=label, markers=False)
 left.set_yscale("log")
 right.set_ylim(-0.1, 1.1)
-right.legend(loc=(0.5, 0.3))
+right.get_legend().remove()  # the left panel has it
 plots.show(
     fig,
     alt="Left, logarithmic: with neither residual nor norm the gradient falls by over twenty powers of ten from top to "
@@ -480,8 +479,8 @@ for task, (_, losses) in models.items():
 # %% [markdown] name="cross-map-text"
 # **Where does the decoder look?** One example for each task. A row is a token that is being written, a column a
 # source token. For the reversal, the first token comes from the last place, the second from the last but one: the
-# weights lie on the *anti-diagonal*. Nobody told the model so. For sorting, there is no fixed place; the map
-# follows the *values*.
+# weights lie on the *anti-diagonal*. Nobody told the model so. For sorting there is no fixed
+# place to look at.
 
 
 # %% name="cross-map-code"
@@ -513,8 +512,8 @@ for ax, (task, one) in zip(axes, maps.items(), strict=True):
     plots.heat_map(ax, one, labels[task], read, x_label="source token looked at", y_label="token being written")
 plots.show(
     fig,
-    alt="Two cross-attention maps. Reversing: a dark line from the upper right to the lower left. Sorting: each row is "
-    "dark mostly where its own digit stands in the source.",
+    alt="Two cross-attention maps. Reversing: dark from the upper right to the lower left. Sorting: no such line: "
+    "each row has its weight somewhere else.",
 )
 
 # %% name="cross-map-check"
@@ -589,7 +588,7 @@ plots.show(
     fig,
     alt="Left: four loss curves. Without positions the loss stays high, without residuals it falls slowly, without the "
     "causal mask it falls at least as fast as the whole model's. Right: the whole model writes nearly all sequences "
-    "right, the one without residuals fewer, without positions few, and without the mask none.",
+    "right, the one without residuals fewer, without positions few, and without the mask few.",
 )
 
 # %% name="broken-check"
@@ -604,7 +603,7 @@ record.check(
     "no residual: it learns more slowly", final_loss["no residual"] > 2 * final_loss["whole"] or profile == "full"
 )
 record.check("no mask: the training loss is as low as the whole model's", final_loss["no causal mask"] < 0.05)
-record.check("no mask: it can write next to nothing", right["no causal mask"] < 0.05)
+record.check("no mask: fewer than half of the sequences are written right", right["no causal mask"] < 0.5)
 
 # %% [markdown] name="broken-lesson"
 # Three failures, three signatures:
@@ -616,14 +615,19 @@ record.check("no mask: it can write next to nothing", right["no causal mask"] < 
 # excellent. Only *writing* shows that nothing was learned. A training loss that is too good is a leak until proven
 # otherwise.
 
-# %% name="broken-leak" tags=["nbval-check-output"]
-leaky = broken["no causal mask"][0]
+# %% [markdown] name="broken-leak-text"
+# How large is the gap? Ask the leaky model twice for the same sequences: once while it reads the true target, as in
+# training, and once while it writes.
+
+# %% name="broken-leak"
+source, target = (x.to(device) for x in draw_examples(500, "reverse", torch.Generator().manual_seed(seed + 3000)))
+mask = (source != PAD).long()
 with torch.no_grad():
-    shown = torch.full((1, LONGEST), PAD, device=device)  # an empty source
-    answer = torch.tensor([[5, 9, 4, 11, 7, STOP]], device=device)
-    copied = leaky(shown, labels=answer).logits.argmax(-1)
-n_copied = int((copied[0, :-2] == answer[0, :-2]).sum())
-record.check("shown no source at all, the leaky model still gives most tokens of the answer", n_copied >= 3)
+    told = broken["no causal mask"][0](source, mask, labels=target).logits.argmax(-1)
+told_right = ((told == target) | (target == -100)).all(1).float().mean().item()
+record.metric("no causal mask: sequences right while the target is read", told_right)
+record.check("told the answer, it has over 0.95 of the sequences right", told_right > 0.95)
+record.check("that is more than double what it can write", told_right > 2 * right["no causal mask"])
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says
