@@ -753,12 +753,17 @@ record.check("packed: none lost, 69 fields", (63 - kept, fields) == (0, 69))
 # %% name="ledger-test-set" tags=["ledger"]
 def document_version(texts):
     """002 §3.2, step 4: a test set makes sure that the model generalises. One drawn from all texts."""
-    return texts[::3], [text for i, text in enumerate(texts) if i % 3]
+    return parted(texts)
 
 
 def correct_version(texts):
     """Only if no text stands on both sides: duplicates go first."""
-    return document_version(list(dict.fromkeys(texts)))
+    return parted(list(dict.fromkeys(texts)))
+
+
+def parted(texts):
+    """Every third text to test, the others to train."""
+    return texts[::3], [text for i, text in enumerate(texts) if i % 3]
 
 
 def by_heart(test, train):
