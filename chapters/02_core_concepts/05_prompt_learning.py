@@ -271,7 +271,7 @@ record.check("exchanged words give the mirror image of the accuracy", mirror < 1
 # - A prompt works where it continues *as the training text does*. The model does not know what "sentiment" means, for
 #   it has never met the word.
 # - A known template with label words from elsewhere (*My verdict: great*) may work or not. It is clear to you; the
-#   model has never read it. Try other seeds: the fourth bar moves most.
+#   model has never read it. Run the notebook with another seed and look at the fourth bar.
 # - In "It was {answer}. *x*" the answer comes **before** the text. A causal model fills that gap without having read
 #   the text.
 #
