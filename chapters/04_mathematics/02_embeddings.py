@@ -376,8 +376,8 @@ ax.set_xlabel("ln N_w, from counting")
 ax.set_ylabel("bias b_w, from training")
 plots.show(
     fig,
-    alt="The trained bias of each word against the logarithm of its count: the points rise along a band from lower "
-    "left to upper right.",
+    alt="The trained bias of each word against the logarithm of its count: the points rise from lower left to "
+    "upper right, far less steeply than the dashed line of slope 1.",
 )
 
 # %% name="glove-check"
@@ -393,6 +393,11 @@ record.check("the whole fit follows ln N_wc: correlation above 0.5 for frequent 
 record.check("frequent words have larger biases: correlation above 0.4", tracks > 0.4)
 record.check("but the slope is far from 1: the vectors carry the rest", slope < 0.6)
 record.check("the loss falls in every epoch", glove_losses == sorted(glove_losses, reverse=True))
+
+# %% [markdown] name="glove-lesson"
+# So GloVe's product is not quite the PMI. The loss fixes the sum $v\cdot u + b + \tilde b$; how it is divided among
+# the three is left to the start and the steps of the training. The biases take only a part of the frequency, and the
+# vectors carry the rest.
 
 # %% [markdown] name="neighbours"
 # ## 4.2.5 近邻 · What the neighbours show
@@ -541,9 +546,10 @@ for name, of_model in scores.items():
     record.check(f"{name}: the arithmetic adds less than 0.2 to the nearest word alone", gain < 0.2)
 
 # %% [markdown] name="analogy-lesson"
-# So read a score on analogies with three questions. Were the given words forbidden? What does the nearest neighbour
-# of *c* score? And how many questions are there (here thirty, from six pairs, which is few)? A parallelogram is a
-# property of additive statistics; it is no proof of reasoning.
+# Here the arithmetic added little to the nearest word alone, and nearly every right answer hung on the rule. So read
+# a score on analogies with three questions. Were the given words forbidden? What does the nearest neighbour of *c*
+# score? And how many questions are there (here thirty, from six pairs, which is few)? A parallelogram is a property
+# of additive statistics; it is no proof of reasoning.
 
 # %% [markdown] name="geometry"
 # ## 4.2.6 几何 · The cone
