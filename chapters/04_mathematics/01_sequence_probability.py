@@ -9,8 +9,9 @@
 # %% [markdown] name="title"
 # # 4.1 序列概率 · The probability of a sequence
 #
-# 本节从一个只有八种序列的小世界出发，用分数精确地推导概率的链式法则。 再说明最大似然、交叉熵与 KL
-# 散度是同一件事，困惑度是几何平均。随后测量马尔可夫假设丢掉了多少信息，并证明“教师强制”给出的正是对数似然的精确梯度。
+# 本节从一个只有八种序列的小世界出发，用分数精确地推导概率的链式法则。
+# 再说明最大似然、交叉熵与 KL 散度是同一件事，困惑度是几何平均。
+# 随后测量马尔可夫假设丢掉了多少信息，并证明“教师强制”给出的正是对数似然的精确梯度。
 #
 # After this section you can take a sequence's probability apart and put it together again, say what the training loss
 # of a language model can reach and why not less, and read a perplexity. You will also have seen how far words
@@ -381,9 +382,9 @@ log_p = torch.cat([stationary[days[:, :1]].log(), weather[days[:, :-1], days[:, 
 settled = -log_p.cumsum(1) / torch.arange(1, 1001)  # (60, 1000)
 
 # %% name="fan-plot"
-fig, (ax,) = plots.figure("Fifteen texts of one source: the mean loss settles", width=5.2, height=2.8)
-places = np.unique(np.geomspace(1, 1000, 60).astype(int))  # evenly spread on a logarithmic axis
-ax.plot(places, settled[:15, places - 1].T, color="#08306b", alpha=0.4, linewidth=0.7)
+fig, (ax,) = plots.figure("Ten texts of one source: the mean loss settles", width=5.0, height=2.7)
+places = np.unique(np.geomspace(1, 1000, 40).astype(int))  # evenly spread on a logarithmic axis
+ax.plot(places, settled[:10, places - 1].T, color="#08306b", alpha=0.5, linewidth=0.8)
 ax.set_xscale("log")
 ax.set_xlabel("words read, t")
 ax.set_ylabel("−(1/t) ln P (nats per word)")
@@ -391,7 +392,7 @@ ax.axhline(rate, color="#d9541a", linestyle="--", label="entropy rate")
 ax.legend()
 plots.show(
     fig,
-    alt="Fifteen curves of the mean negative log-probability against the number of words, on a logarithmic axis. They "
+    alt="Ten curves of the mean negative log-probability against the number of words, on a logarithmic axis. They "
     "are spread wide at first and narrow like a funnel onto the entropy rate.",
 )
 

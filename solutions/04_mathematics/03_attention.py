@@ -1,0 +1,541 @@
+# %% [markdown] name="title"
+# # 4.3 注意力的数学 · The mathematics of attention — exercises
+#
+# 本节的练习先手写因果注意力的反向传播，再把多头注意力写成低秩映射之和，最后推导运算量、秩与 softmax 饱和的几个数。
+#
+# You write what autograd and the library do for you otherwise. Each question has a cell for your answer and a cell that
+# checks it. Section 4.3 has all that you need.
+
+# %% name="authoring" tags=["instructor"]
+# %load_ext lmlib.course.authoring
+# %assignment 03_attention
+
+# %% name="imports"
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lmlib.course.checks import hint
+
+# %% [markdown] name="backward" question={"points": 6, "difficulty": 4, "minutes": 30, "section": "4.3"}
+# ## 1. The backward pass of causal attention
+#
+# For $O = \mathrm{softmax}(QK^\top/\sqrt D)\,V$ the gradient $dO$ of the loss by the output is given. Compute the
+# gradients by query, key and value, without autograd. If `causal`, position t attends to positions up to t only.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `query`, `key` | (B, T, D) | |
+# | `value` | (B, T, D_v) | D_v need not be D |
+# | `arriving` | (B, T, D_v) | $dO$ |
+# | `causal` | bool | |
+# | returns `by_query`, `by_key` | (B, T, D) | $dQ$, $dK$ |
+# | returns `by_value` | (B, T, D_v) | $dV$ |
+#
+# **What usually goes wrong:** the scale is used once, in the forward pass, but belongs into the backward pass as
+# well; the average in the softmax's derivative is forgotten; the average runs over the wrong axis.
+
+
+# %% name="backward-answer"
+def attention_backward(
+    query: Tensor, key: Tensor, value: Tensor, arriving: Tensor, causal: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of attention by query, key and value."""
+    ### BEGIN SOLUTION
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale  # (B, T, T)
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    average = (weights * by_weights).sum(-1, keepdim=True)
+    by_scores = weights * (by_weights - average)
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    ### END SOLUTION
+
+
+# %% name="backward-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("03_attention", "backward", attention_backward)
+
+# %% [markdown] name="backward-hint-1"
+# Compute the weights P first, as in the forward pass. Then walk back: dV = Pᵀ dO and dP = dO Vᵀ.
+
+# %% [markdown] name="backward-hint-2"
+# Through the softmax: dA = P ∘ (dP − average), where the average of a row is Σ P·dP over its keys.
+
+# %% [markdown] name="backward-hint-3"
+# The scores are Q Kᵀ / √D: dQ = dA K / √D and dK = dAᵀ Q / √D. Masked places need no care: their P is 0.
+
+# %% name="backward-parts"
+import torch
+
+from lmlib.course.questions import FunctionQuestion, ValueQuestion
+
+backward = FunctionQuestion(
+    "attention_backward",
+    returns=("by_query", "by_key", "by_value"),
+    atol=1e-4,
+    because="three products of float32 matrices with sums of at most 8 terms",
+)
+
+
+def drawn(draw, batch, length, width, width_of_values, causal):
+    query, key = draw.normal(batch, length, width), draw.normal(batch, length, width)
+    value, arriving = draw.normal(batch, length, width_of_values), draw.normal(batch, length, width_of_values)
+    return {"query": query, "key": key, "value": value, "arriving": arriving, "causal": causal}
+
+
+@backward.case(points=1)
+def equal_scores(draw):
+    """two positions with equal scores: the weights are 1/2 and 1/2"""
+    query, key = torch.ones(1, 2, 4), torch.tensor([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]])
+    value, arriving = torch.tensor([[[1.0], [5.0]]]), torch.tensor([[[1.0], [0.0]]])
+    return {"query": query, "key": key, "value": value, "arriving": arriving, "causal": False}
+
+
+@backward.case(points=2)
+def without_mask(draw):
+    """a batch without a mask; values of another width"""
+    return drawn(draw, 2, 5, 4, 6, causal=False)
+
+
+@backward.case(points=3)
+def with_mask(draw):
+    """a batch with the causal mask"""
+    return drawn(draw, 2, 6, 8, 8, causal=True)
+
+
+@backward.invariant
+def shift_of_keys(got, inputs):
+    """one vector added to all keys changes nothing, so the gradients by the keys must sum to 0 over the keys"""
+    weighted = got[1].sum(1) if inputs["causal"] is False else got[1].new_zeros(1)
+    return bool((weighted.abs() < 1e-3).all())
+
+
+@backward.invariant
+def first_sees_itself(got, inputs):
+    """a causal first position sees itself alone: its weight is always 1, and its query's gradient 0"""
+    return not inputs["causal"] or bool((got[0][:, 0].abs() < 1e-4).all())
+
+
+# %% name="backward-mistake-no-average"
+# %%mistake backward
+# The average is missing: this is the derivative of e^a over a fixed sum. Raising one score lowers all other weights;
+# subtract Σ P·dP from dP.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_scores = weights * (arriving @ value.mT)
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-mistake-no-scale"
+# %%mistake backward
+# The scale is missing on the way back. The scores are Q Kᵀ times 1/√D, so dQ and dK carry the factor too.
+def attention_backward(query, key, value, arriving, causal):
+    scores = query @ key.mT / math.sqrt(query.size(-1))
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
+    return by_scores @ key, by_scores.mT @ query, weights.mT @ arriving
+
+
+# %% name="backward-mistake-plain-mean"
+# %%mistake backward
+# The plain mean of dP is subtracted. The average must be taken with the weights P.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - by_weights.mean(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-mistake-axis"
+# %%mistake backward
+# The average runs over the queries. Each query has a softmax of its own over the keys: sum along the last axis.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-2, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-mistake-not-transposed"
+# %%mistake backward
+# dK and dV are formed with dA and P, not with their transposes: they collect over the keys of a query, where they
+# should collect over the queries that look at a key.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores @ query * scale, weights @ arriving
+
+
+# %% name="backward-mistake-no-mask"
+# %%mistake backward
+# The causal mask is missing: positions look into the future, and gradients come back from there.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    weights = torch.softmax(query @ key.mT * scale, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-other-jacobian"
+# %%other backward
+# With the Jacobian diag(p) - p pᵀ of each row, and einsum.
+def attention_backward(query, key, value, arriving, causal):
+    T, D = query.shape[1:]
+    scores = torch.einsum("btd,bsd->bts", query, key) / D**0.5
+    if causal:
+        scores = scores + torch.full((T, T), -math.inf).triu(1)
+    p = scores.softmax(-1)
+    jacobian = torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
+    by_scores = torch.einsum("btsu,btv,buv->bts", jacobian, arriving, value) / D**0.5
+    by_query, by_key = (torch.einsum(e, by_scores, x) for e, x in (("bts,bsd->btd", key), ("bts,btd->bsd", query)))
+    return by_query, by_key, torch.einsum("bts,btv->bsv", p, arriving)
+
+
+# %% name="backward-other-output"
+# %%other backward
+# The average from the output: rowsum(O ∘ dO), one query after the other.
+def attention_backward(query, key, value, arriving, causal):
+    scale = query.size(-1) ** -0.5
+    gradients = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+    for t in range(query.size(1)):
+        end = t + 1 if causal else key.size(1)
+        k, v, d = key[:, :end], value[:, :end], arriving[:, t : t + 1]
+        p = torch.softmax((k * query[:, t : t + 1]).sum(-1) * scale, dim=-1)[..., None]  # (B, S, 1)
+        average = ((p * v).sum(1, keepdim=True) * d).sum(-1, keepdim=True)
+        by_scores = p * ((v * d).sum(-1, keepdim=True) - average) * scale
+        gradients[0][:, t] = (by_scores * k).sum(1)
+        gradients[1][:, :end] += by_scores * query[:, t : t + 1]
+        gradients[2][:, :end] += p * d
+    return gradients
+
+
+# %% [markdown] name="heads" question={"points": 5, "difficulty": 3, "minutes": 20, "section": "4.3"}
+# ## 2. Heads as a sum
+#
+# Write a layer of self-attention as a sum over heads. Give the two matrices that describe each head, and what each
+# head adds.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `x` | (T, C) | the words |
+# | `w_query`, `w_key`, `w_value` | (C, C) | used as `x @ w`; head h owns the columns h·D to (h+1)·D |
+# | `w_out` | (C, C) | applied to the concatenated heads: `heads @ w_out` |
+# | `n_heads` | int | H, divides C; D = C / H |
+# | returns `qk` | (H, C, C) | scores of head h are `x @ qk[h] @ x.T`, the scale included |
+# | returns `ov` | (H, C, C) | what is handed over: `x @ ov[h]` |
+# | returns `each` | (H, T, C) | what each head adds; their sum is the layer's output |
+#
+# **What usually goes wrong:** a head takes columns of `w_out` where it owns rows; the scale has the root of C.
+
+
+# %% name="heads-answer"
+def sum_of_heads(
+    x: Tensor, w_query: Tensor, w_key: Tensor, w_value: Tensor, w_out: Tensor, n_heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """W_QK and W_OV of each head (H, C, C), and what it adds (H, T, C)."""
+    ### BEGIN SOLUTION
+    D = x.size(1) // n_heads
+    qk, ov = [], []
+    for start in range(0, x.size(1), D):
+        own = slice(start, start + D)
+        qk.append(w_query[:, own] @ w_key[:, own].mT / math.sqrt(D))
+        ov.append(w_value[:, own] @ w_out[own])
+    qk, ov = torch.stack(qk), torch.stack(ov)
+    weights = torch.softmax(x @ qk @ x.mT, dim=-1)  # (H, T, T)
+    return qk, ov, weights @ x @ ov
+    ### END SOLUTION
+
+
+# %% name="heads-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("03_attention", "heads", sum_of_heads)
+
+# %% [markdown] name="heads-hint-1"
+# A row of blocks times a column of blocks is the sum of block times block. So a head meets D *rows* of `w_out`.
+
+# %% [markdown] name="heads-hint-2"
+# The scores of a head are x W_Q (x W_K)ᵀ / √D = x (W_Q W_Kᵀ / √D) xᵀ. What it adds is P x W_V W_O.
+
+# %% name="heads-parts"
+heads = FunctionQuestion(
+    "sum_of_heads",
+    returns=("qk", "ov", "each"),
+    atol=1e-4,
+    because="products of float32 matrices with sums of up to 12 terms",
+)
+
+
+def layer(draw, length, width, n_heads):
+    weights = (draw.normal(width, width) / width**0.5 for _ in range(4))
+    names = ("w_query", "w_key", "w_value", "w_out")
+    return {"x": draw.normal(length, width), **dict(zip(names, weights, strict=True)), "n_heads": n_heads}
+
+
+@heads.case(points=1)
+def one_head(draw):
+    """one head"""
+    return layer(draw, 4, 6, 1)
+
+
+@heads.case(points=2)
+def three_heads(draw):
+    """three heads of four features"""
+    return layer(draw, 5, 12, 3)
+
+
+@heads.case(points=2)
+def narrow_heads(draw):
+    """eight heads of one feature"""
+    return layer(draw, 3, 8, 8)
+
+
+@heads.invariant
+def low_rank(got, inputs):
+    """a head's matrices cannot have a higher rank than D"""
+    D = inputs["x"].size(1) // inputs["n_heads"]
+    ranks = torch.linalg.matrix_rank(torch.cat([got[0], got[1]]).double(), rtol=1e-4)
+    return bool((ranks <= D).all())
+
+
+# %% name="heads-mistake-columns-of-out"
+# %%mistake heads
+# Columns of `w_out` are used. The concatenated heads meet its rows: head h owns the rows h·D to (h+1)·D.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(s, s + D) for s in range(0, x.size(1), D)]
+    qk = torch.stack([w_query[:, o] @ w_key[:, o].mT / math.sqrt(D) for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[:, o].mT for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
+
+
+# %% name="heads-mistake-scale"
+# %%mistake heads
+# The scale has the root of C. A head's query has D entries: divide by √D. (With one head the two are the same.)
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(s, s + D) for s in range(0, x.size(1), D)]
+    qk = torch.stack([w_query[:, o] @ w_key[:, o].mT / math.sqrt(x.size(1)) for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
+
+
+# %% name="heads-mistake-swapped"
+# %%mistake heads
+# Query and key have changed places: this is the transpose of W_QK. The query's word stands on the left.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(s, s + D) for s in range(0, x.size(1), D)]
+    qk = torch.stack([w_key[:, o] @ w_query[:, o].mT / math.sqrt(D) for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
+
+
+# %% name="heads-mistake-interleaved"
+# %%mistake heads
+# The features of a head are taken every H-th: 0, H, 2H and so on. They lie next to each other: h·D to (h+1)·D.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(h, None, n_heads) for h in range(n_heads)]
+    qk = torch.stack([w_query[:, o] @ w_key[:, o].mT / math.sqrt(D) for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
+
+
+# %% name="heads-mistake-axis"
+# %%mistake heads
+# The softmax runs over the queries. Each query shares out its attention over the keys: the last axis.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(s, s + D) for s in range(0, x.size(1), D)]
+    qk = torch.stack([w_query[:, o] @ w_key[:, o].mT / math.sqrt(D) for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-2) @ x @ ov
+
+
+# %% name="heads-other-einsum"
+# %%other heads
+# With the heads as one more letter of einsum.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    C = x.size(1)
+    q, k, v = (w.reshape(C, n_heads, -1) for w in (w_query, w_key, w_value))
+    qk = torch.einsum("ahd,bhd->hab", q, k) * (C // n_heads) ** -0.5
+    ov = torch.einsum("ahd,hdb->hab", v, w_out.reshape(n_heads, -1, C))
+    weights = torch.einsum("ta,hab,sb->hts", x, qk, x).softmax(-1)
+    return qk, ov, torch.einsum("hts,sa,hab->htb", weights, x, ov)
+
+
+# %% name="heads-other-masked"
+# %%other heads
+# A head as the whole layer with all other features set to 0; its part by torch's attention.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    C = x.size(1)
+    D = C // n_heads
+    results = []
+    for h in range(n_heads):
+        keep = ((torch.arange(C) // D) == h).to(x.dtype)
+        q, k, v = x @ w_query * keep, x @ w_key * keep, x @ w_value * keep
+        part = F.scaled_dot_product_attention(q[None], k[None], v[None], scale=D**-0.5)[0] @ w_out
+        results.append((w_query * keep @ w_key.mT * D**-0.5, w_value * keep @ w_out, part))
+    return tuple(torch.stack(part) for part in zip(*results, strict=True))
+
+
+# %% [markdown] name="numbers" question={"points": 5, "difficulty": 2, "minutes": 15, "section": "4.3"}
+# ## 3. Numbers to derive
+#
+# **Operations.** A layer of attention has C = 64, H = 8 and no biases. At which length T do the scores and the
+# mixing ($4T^2C$ FLOPs) cost as much as its four matrices (`crossover`)? And what multiple of its FLOPs at T = 1024
+# does the whole layer need at T = 2048 (`growth`, three digits)?
+#
+# **A rank.** C = 768, H = 12. What is the largest `rank` that the matrix $W_{QK}$ of one head can have?
+#
+# **Saturation.** Two keys get the weights 0.99 and 0.01. What is the `slope`, the derivative of the first weight by
+# its own score? Three digits.
+#
+# **A bias.** A layer adds a learned bias to its keys, and none to its queries. What does training do to this bias?
+# Set `bias` to its letter.
+#
+# - **a** It learns which words are looked at most.
+# - **b** Nothing: its gradient is exactly zero, for it adds the same number to all scores of a query.
+# - **c** It takes over the part of the scale $1/\sqrt D$.
+# - **d** It grows without bound, because nothing holds it.
+
+# %% name="numbers-answer"
+crossover = None  # a number
+growth = None  # a number
+rank = None  # a number
+slope = None  # a number
+bias = ""  # the letter
+### BEGIN SOLUTION
+crossover = 128  # T = 2C
+growth = 3  # (T·8C² + 4T²C): 128 gives 1 + 1 parts, 256 gives 2 + 4
+rank = 64  # 768 / 12
+slope = 0.0099  # 0.99 · 0.01
+bias = "b"
+### END SOLUTION
+
+# %% name="numbers-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("03_attention", "numbers", crossover=crossover, growth=growth, rank=rank, slope=slope, bias=bias)
+
+# %% [markdown] name="numbers-hint-1"
+# The four matrices cost 8TC². Set both parts equal. At that length call each part 1; what is each part at twice the
+# length?
+
+# %% [markdown] name="numbers-hint-2"
+# W_QK is a product of a (C, D) and a (D, C) matrix. The derivative of a softmax weight by its own score is p(1 − p).
+
+# %% name="numbers-parts"
+numbers = ValueQuestion()
+numbers.number("crossover", points=1, title="where both parts are equal")
+numbers.number("growth", points=1, title="twice the length")
+numbers.number("rank", points=1, title="the rank of W_QK")
+numbers.number("slope", points=1, title="a saturated softmax")
+numbers.choice("bias", "abcd", points=1, title="a bias on the keys")
+
+# %% name="numbers-mistake-half"
+# %%mistake numbers
+# At T = C the scores and the mixing cost half of the matrices: 4C³ against 8C³.
+crossover = 64
+
+# %% name="numbers-mistake-per-head"
+# %%mistake numbers
+# That is twice the width of a head. All heads together have width C, and the FLOPs do not depend on their number.
+crossover = 16
+
+# %% name="numbers-mistake-four"
+# %%mistake numbers
+# Only the part with T² grows fourfold. The four matrices grow twofold, and at T = 128 they are half of the work.
+growth = 4
+
+# %% name="numbers-mistake-two"
+# %%mistake numbers
+# Only the four matrices grow twofold. The scores and the mixing grow fourfold.
+growth = 2
+
+# %% name="numbers-mistake-full-rank"
+# %%mistake numbers
+# The matrix is (768, 768), but a product with a factor of 64 columns has at most rank 64.
+rank = 768
+
+# %% name="numbers-mistake-number-of-heads"
+# %%mistake numbers
+# That is the number of heads. The rank is bounded by the width of one head, C / H.
+rank = 12
+
+# %% name="numbers-mistake-weight"
+# %%mistake numbers
+# That is the weight. Raising the score also raises the sum below the fraction line: p(1 − p).
+slope = 0.99
+
+# %% name="numbers-mistake-squared"
+# %%mistake numbers
+# That is p². The derivative is p − p² = p(1 − p).
+slope = 0.9801
+
+# %% name="numbers-mistake-learns"
+# %%mistake numbers
+# The bias is the same for all keys, so it cannot prefer any of them.
+bias = "a"
+
+# %% name="numbers-mistake-scales"
+# %%mistake numbers
+# A scale multiplies the scores; a bias on the keys adds q·b to all scores of a query, and the softmax ignores that.
+bias = "c"
+
+# %% name="numbers-mistake-grows"
+# %%mistake numbers
+# What has no gradient does not move at all. It keeps its first value.
+bias = "d"
+
+# %% name="numbers-other-worked-out"
+# %%other numbers
+# The numbers as they are worked out.
+crossover = 2 * 64
+growth = (8 * 256 * 64**2 + 4 * 256**2 * 64) / (8 * 128 * 64**2 + 4 * 128**2 * 64)
+rank = 768 // 12
+slope = 0.99 * (1 - 0.99)
+bias = "(B)"
+
+# %% name="numbers-other-tensors"
+# %%other numbers
+# The same with tensors.
+crossover = torch.tensor(64) * 2
+growth = torch.tensor(6.0) / 2
+rank = torch.tensor([768.0, 64.0]).min()
+slope = torch.tensor(0.0099)
+bias = " b."
+
+# %% [markdown] name="end"
+# ## Done?
+#
+# `hint("03_attention", "backward", 1)` gives a first hint; each question has two or three. `lmbook check` on this
+# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
