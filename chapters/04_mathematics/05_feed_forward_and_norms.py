@@ -538,12 +538,9 @@ fig, (left, middle, right) = plots.figure(*titles, width=9.4, height=2.9)
 for number, name in enumerate(ORDERS):
     deep = measured[name, 32]
     last = np.array([[run[2][-1] for run in measured[name, d]] for d in DEPTHS])
-    for ax, x, runs in (
-        (left, range(33), [r[0] for r in deep]),
-        (middle, range(33), [r[1] for r in deep]),
-        (right, DEPTHS, last.T),
-    ):
-        plots.band(ax, x, runs, name, number=number)
+    plots.band(left, range(33), [run[0] for run in deep], name, number=number)
+    plots.band(middle, range(33), [run[1] for run in deep], name, number=number)
+    plots.band(right, DEPTHS, last.T, name, number=number)
 left.set(xlabel="layer", ylabel="length")
 middle.set(xlabel="layer", ylabel="norm", yscale="log")
 middle.set_yticks([0.01, 0.02, 0.04], ["0.01", "0.02", "0.04"])
