@@ -103,6 +103,19 @@ def patch(info=None):
 get_ipython().events.register('pre_run_cell', patch)
 def double(x): return x
 """),
+    Attack("thread", "a thread patches while the check runs", gets_points, """
+import threading, time
+def patch():
+    while True:
+        try:
+            from lmlib.course import questions
+            questions.FunctionQuestion.compare = lambda *rest: []
+        except ImportError: pass
+        time.sleep(0.001)
+threading.Thread(target=patch, daemon=True).start()
+time.sleep(0.1)
+def double(x): return x
+"""),
     Attack("liar", "a tensor that lies in every operation", gets_points, """
 import torch
 class Liar(torch.Tensor):
@@ -162,6 +175,12 @@ assert str(VICTIM) in os.listdir('/proc') and 'sleep' in open(f'/proc/{{VICTIM}}
 DOING = [
     Attack("forge", "write the gradebook", changes_files, "open(GRADEBOOK, 'w').write('full points')"),
     Attack("spoil", "write a classmate's work", changes_files, "open(CLASSMATE, 'w').write('{}')"),
+    Attack("startup", "leave code in IPython's profile and a kernel", changes_files, """
+import os
+for place in ('.ipython/profile_default/startup/evil.py', '.local/share/jupyter/kernels/python3/kernel.json'):
+    os.makedirs(os.path.dirname(os.path.join(GRADERS_HOME, place)), exist_ok=True)
+    open(os.path.join(GRADERS_HOME, place), 'w').write('')
+"""),
     Attack("kill", "kill a process of the machine", kills, "import os; os.kill(VICTIM, 9)"),
     Attack("tcp", "send by TCP", is_heard, "import socket; socket.create_connection(('127.0.0.1', TCP))"),
     Attack("udp", "send by UDP", is_heard,
@@ -220,6 +239,7 @@ while True:
 import os, signal
 os.kill(os.getpid(), signal.SIGSTOP)
 """, HARM),
+    Attack("parent", "kill the process above it", is_slow_or_large, "import os; os.kill(os.getppid(), 9)", HARM),
     Attack("kill-all", "kill all that can be killed", is_slow_or_large, "import os; os.kill(-1, 9)", HARM),
     Attack("stubborn", "a loop that catches everything", is_slow_or_large, """
 import signal

@@ -54,12 +54,6 @@ FAILING = (
 )
 
 
-@pytest.fixture(autouse=True)
-def not_in_a_test(monkeypatch):
-    """ipykernel catches no descriptors where this variable says that a test runs."""
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")
-
-
 @pytest.fixture(scope="module")
 def server():
     with WarmServer(os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}) as server:
@@ -70,7 +64,9 @@ def both(path: Path, server: str, parameters: dict[str, Any]) -> list[list[dict]
     """The executed cells by a kernel, and by the warm engine."""
     made = []
     for address in (None, server):
-        done = execute(notebooks.read(path), path.parent, parameters, 1, Watch(timeout=600), address)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("PYTEST_CURRENT_TEST")  # where it is set, ipykernel leaves descriptors alone
+            done = execute(notebooks.read(path), path.parent, parameters, 1, Watch(timeout=600), address)
         assert done.failure is None, done.failure
         made.append(done.notebook["cells"])
     return made
