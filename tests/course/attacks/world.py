@@ -64,7 +64,8 @@ class World:
             "GRADEBOOK": str(self.gradebook), "CLASSMATE": str(self.classmate), "VICTIM": self.victim.pid,
             "SOLUTION": str(self.base / "solutions" / "01_x" / "t.py"),
             "CHECKS": str(self.release.with_name("t_checks.json")),
-            "GRADERS_HOME": str(self.home), "VARIABLE": SECRET_VARIABLE, "SOCKET": str(self.folder / "socket"), "ABSTRACT": self.folder.name,
+            "GRADERS_HOME": str(self.home),
+            "VARIABLE": SECRET_VARIABLE, "SOCKET": str(self.folder / "socket"), "ABSTRACT": self.folder.name,
             "TCP": self.listeners["tcp"].getsockname()[1], "UDP": self.listeners["udp"].getsockname()[1],
         }  # fmt: skip
 
