@@ -203,16 +203,32 @@ def check(
     check_and_show(notebook, timeout)
 
 
+class Sandbox(StrEnum):
+    on = "on"
+    off = "off"
+
+
 @app.command()
 def grade(
     submissions: Annotated[Path, typer.Argument(help="A folder with a folder for each student.")],
     out: Annotated[Path | None, typer.Option(help="Write the table to a .csv or .json file.")] = None,
     timeout: Timeout = 60,
+    untrusted: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SECRET",
+            help="Run them in a sandbox, and check from outside on inputs drawn from the secret in this file "
+            "(made when it is not there).",
+        ),
+    ] = None,
+    sandbox: Annotated[Sandbox, typer.Option(help="off: outside checks without the sandbox.")] = Sandbox.on,
 ) -> None:
-    """Grade a folder of notebooks. It trusts them: their code runs with your rights."""
+    """Grade a folder of notebooks. Without --untrusted it trusts them: their code runs with your rights."""
     from lmlib.course.grade import grade_all
 
-    grade_all(submissions, out, timeout)
+    if untrusted is None and sandbox == Sandbox.off:
+        raise CourseError("--sandbox=off is for --untrusted SECRET; without it there is no sandbox")
+    grade_all(submissions, out, timeout, untrusted, sandbox == Sandbox.on)
 
 
 @app.command()

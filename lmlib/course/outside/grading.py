@@ -93,13 +93,13 @@ class Grader:
     """
 
     def __init__(self, secret: bytes, limits: Limits, *, sandbox: bool = True) -> None:
-        self._secret, self._limits, self._sandbox = secret, limits, sandbox
+        self._secret, self.limits, self._sandbox = secret, limits, sandbox
         self._releases: dict[Path, _Release] = {}
 
     def __enter__(self) -> "Grader":
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         self._server = WarmServer(kept | thread_settings(1) | {"TQDM_DISABLE": "1"})
-        self._checker = Checker(self._limits.checker_seconds)
+        self._checker = Checker(self.limits.checker_seconds)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -114,13 +114,13 @@ class Grader:
         started = monotonic()
         known = self._release(release)
         try:
-            student, digest = submitted.read(notebook, self._limits)
+            student, digest = submitted.read(notebook, self.limits)
             merged = submission.to_run(known.notebook, student)
         except SubmissionError as error:
             nothing = tuple(QuestionGrade(name, 0.0, maximum) for name, maximum in known.maxima.items())
             return Graded(known.assignment, str(error), nothing, seconds=monotonic() - started)
         with tempfile.TemporaryDirectory(prefix="lmbook-") as folder, self._child(known, folder) as child:
-            run = _Run(known, merged, child, self._checker, self._limits)
+            run = _Run(known, merged, child, self._checker, self.limits)
             run.all_cells(lambda question: seed(self._secret, known.assignment, digest, question))
             report = child.report or OFF
         questions = tuple(run.grades[name] for name in known.maxima)
@@ -137,7 +137,7 @@ class Grader:
     def _child(self, release: "_Release", folder: str) -> Child:
         home = SCRATCH if self._sandbox else folder
         environment = {"HOME": home, "TMPDIR": home}
-        policy = release.policy(self._limits) if self._sandbox else None
+        policy = release.policy(self.limits) if self._sandbox else None
         return Child(self._server.address, home, environment, policy)
 
 

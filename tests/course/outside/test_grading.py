@@ -6,8 +6,11 @@ import os
 import pytest
 
 from lmlib.course import notebooks
+from lmlib.course.errors import CourseError
+from lmlib.course.grade import grade_all
 from lmlib.course.outside.grading import Grader, seed
 from lmlib.course.outside.limits import MIB, Limits
+from lmlib.course.outside.secret import read_or_make
 from tests.course.student_notebooks import (
     RELEASE,
     attention_assignment,
@@ -131,3 +134,18 @@ def test_without_the_sandbox_the_result_says_so(tmp_path):
         graded = grade(grader, tmp_path, RIGHT)
     assert graded.score == 20
     assert graded.sandbox == {"sandbox": "off: the submissions' code ran with the rights of the grader"}
+
+
+def test_the_command_grades_a_class_and_keeps_its_secret(tmp_path, capsys):
+    hand_in(tmp_path / "class" / "right" / RELEASE.name, RIGHT)
+    hand_in(tmp_path / "class" / "reader" / RELEASE.name, {**RIGHT, "scores-answer": "open('/etc/passwd')"})
+    secret = tmp_path / "secret"
+    grade_all(tmp_path / "class", tmp_path / "grades.json", 60, secret)
+    rows = {row["student"]: row for row in json.loads((tmp_path / "grades.json").read_text())}
+    assert (rows["right"]["score"], rows["reader"]["score"]) == (20, 16)
+    assert "FileNotFoundError" in rows["reader"]["status"]
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert read_or_make(secret) == read_or_make(secret)
+    secret.write_text("guessed")
+    with pytest.raises(CourseError, match="no secret of a course"):
+        read_or_make(secret)
