@@ -6,6 +6,7 @@
 Nothing of the submission is ever imported, unpickled or executed in this process or in the checker.
 """
 
+import contextlib
 import hmac
 import os
 import tempfile
@@ -98,13 +99,15 @@ class Grader:
 
     def __enter__(self) -> "Grader":
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        self._server = WarmServer(kept | thread_settings(1) | {"TQDM_DISABLE": "1"})
-        self._checker = Checker(self.limits.checker_seconds)
+        with contextlib.ExitStack() as stack:
+            self._server = stack.enter_context(WarmServer(kept | thread_settings(1) | {"TQDM_DISABLE": "1"}))
+            self._checker = Checker(self.limits.checker_seconds)
+            stack.callback(self._checker.close)
+            self._processes = stack.pop_all()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._checker.close()
-        self._server.close()
+        self._processes.close()
 
     def grade(self, notebook: Path, release: Path) -> Graded:
         """Grade one submission. Whatever is wrong with it stands in the result.

@@ -312,6 +312,17 @@ PROTOCOLS = [
            + "send(struct.pack('<II', 100, (1 << 32) - 1), b'{' * 100)", PROTOCOL),
     Attack("deep-frame", "JSON a million lists deep", gets_points, CHANNEL + WRONG
            + "send(struct.pack('<II', 1 << 20, 0), b'[' * (1 << 20))", PROTOCOL),
+    Attack("nested-frame", "JSON that can be parsed and not be walked through", gets_points, CHANNEL + WRONG + """
+nested = '[' * 900 + ']' * 900
+text = ('{"output": {"output_type": "display_data", "data": {"a": %s}}, "value": %s}' % (nested, nested)).encode()
+send(struct.pack('<II', len(text), 0), text)
+""", PROTOCOL),
+    Attack("strange-frame", "frames with fields of other types", gets_points, CHANNEL + WRONG + """
+for strange in (None, [], {}, {'output_type': []}, {'output_type': 'stream', 'text': {}, 'name': []}):
+    frame({'output': strange})
+frame({'output': {'output_type': 'display_data', 'data': 5, 'metadata': [], 'display_id': {}, 'update': 'yes'}})
+frame({'done': [], 'count': {}, 'raised': 5, 'changed': 7})
+""", PROTOCOL),
     Attack("no-frame", "bytes that are no frame", gets_points, CHANNEL + WRONG + "send(os.urandom(4096))", PROTOCOL),
     Attack("lying-probe", "patch the probe to claim success", gets_points, """
 from lmlib.course.outside import probe
