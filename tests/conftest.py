@@ -22,6 +22,7 @@ ALLOWED_SKIPS = (
     r"needs unshare",
     r"needs Linux",
     r"needs git",
+    r"needs a Python that an ordinary user can start",
 )
 
 # Before torch is imported: processes with a thread for every core each are many times slower than one.

@@ -1,4 +1,6 @@
-"""A folder of notebooks graded, trusting them: each runs as `lmbook check` runs it; a table, CSV or JSON comes out.
+"""A folder of notebooks graded; a table, CSV or JSON comes out.
+
+Trusted notebooks run as `lmbook check` runs them; others in a sandbox, checked from outside (see outside/).
 
 A notebook that cannot be graded has a row with 0 points and the reason, and does not end the batch.
 """
@@ -6,15 +8,22 @@ A notebook that cannot be graded has a row with 0 points and the reason, and doe
 import csv
 import io
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmlib.course import book
-from lmlib.course.checking import NOT_RUN, Result, check_notebook
+from lmlib.course.checking import NOT_RUN, Result, assignment_of, check_notebook, released_assignments
 from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.notebooks import write_atomically
+from lmlib.course.outside import submitted
 from lmlib.course.spreadsheets import harmless
+from lmlib.course.submission import SubmissionError
+
+if TYPE_CHECKING:
+    from lmlib.course.outside.grading import Grader
 
 
 @dataclass
@@ -68,6 +77,40 @@ def _grade(student: str, path: Path, timeout: float, base: Path | None) -> Grade
     )
 
 
+def _grade_outside(student: str, path: Path, grader: "Grader", known: dict[str, Path]) -> Grade:
+    """The row of one notebook that is graded in the sandbox, from outside."""
+    try:
+        graded = grader.grade(path, known[assignment_of(submitted.read(path, grader.limits)[0], path, known)])
+    except SubmissionError as error:
+        return Grade(student, path.stem, 0.0, 0.0, status=str(error))
+    remarks = [remark for question in graded.questions for remark in question.remarks] + list(graded.remarks)
+    notice = [f"sandbox {graded.sandbox['sandbox']}"] if "sandbox" in graded.sandbox else []
+    return Grade(
+        student,
+        graded.assignment,
+        graded.score,
+        graded.maximum,
+        status="; ".join([graded.status, *(r for r in remarks if not r.endswith(NOT_RUN)), *notice]),
+        questions={question.question: question.score for question in graded.questions},
+        mistakes=[f"{q.question}: {mistake}" for q in graded.questions for mistake in q.mistakes],
+    )
+
+
+@contextmanager
+def _way(base: Path, timeout: float, secret: Path | None, sandbox: bool) -> Iterator[Callable[[str, Path], Grade]]:
+    """How one notebook is graded: with the rights of this process, or with a secret from outside."""
+    if secret is None:
+        yield lambda student, path: _grade(student, path, timeout, base)
+        return
+    from lmlib.course.outside.grading import Grader
+    from lmlib.course.outside.limits import Limits
+    from lmlib.course.outside.secret import read_or_make
+
+    known = released_assignments(base)
+    with Grader(read_or_make(secret), Limits(cell_seconds=timeout), sandbox=sandbox) as grader:
+        yield lambda student, path: _grade_outside(student, path, grader, known)
+
+
 def remarks_of(result: Result) -> list[str]:
     """What is worth a place in the table, with its questions; nothing of cells after the one that ended Python."""
     questions: dict[str, list[str]] = {}
@@ -78,18 +121,21 @@ def remarks_of(result: Result) -> list[str]:
     return [remark for remark in remarks if not remark.endswith(NOT_RUN)]
 
 
-def grade_all(folder: Path, out: Path | None, timeout: float) -> None:
+def grade_all(folder: Path, out: Path | None, timeout: float, secret: Path | None = None, sandbox: bool = True) -> None:
     """Grade a folder, print the table, and write `out` (.csv or .json) when it is given.
 
-    Raises CourseError for another ending, before anything is run.
+    With the file of a secret the notebooks are not trusted: they run in the sandbox, and are checked from outside.
+    Raises CourseError for another ending, before anything is run, and SandboxError where no sandbox can be had.
     """
     if out and out.suffix not in (".csv", ".json"):
         raise CourseError(f"{out}: write to a file that ends in .csv or .json")
     base = book.root()
     grades = []
-    for student, path in submissions(folder):
-        grades.append(_grade(student, path, timeout, base))
-        print(line(grades[-1]), flush=True)
+    found = submissions(folder)
+    with _way(base, timeout, secret, sandbox) as grade_one:
+        for student, path in found:
+            grades.append(grade_one(student, path))
+            print(line(grades[-1]), flush=True)
     if out:
         _write(out, as_csv(grades) if out.suffix == ".csv" else as_json(grades))
         print(f"written to {out}")

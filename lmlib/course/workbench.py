@@ -107,9 +107,7 @@ def differing(wrong: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
     return {case: None if mark == right[case] else mark for case, mark in wrong.items()}
 
 
-def _both(
-    parts: FunctionQuestion, case: Case, answers: dict[str, Any], seed: int
-) -> tuple[Outcome, Outcome]:
+def _both(parts: FunctionQuestion, case: Case, answers: dict[str, Any], seed: int) -> tuple[Outcome, Outcome]:
     """The outcomes of one case in single and in double precision: the digits of the second are the same anywhere."""
     inputs, function = parts.inputs(case, seed), answers[parts.function]
     return call(function, copy.deepcopy(inputs)), call(function, to_double(inputs))

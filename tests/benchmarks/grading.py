@@ -57,7 +57,7 @@ def _memory() -> int:
 
 def _report(seconds: list[float], memory: list[int], whole: float) -> None:
     rest = sorted(seconds[1:])
-    print(f"{len(seconds)} submissions in {whole:.1f} s, {whole / len(seconds):.3f} s each with all that is started once")
+    print(f"{len(seconds)} submissions in {whole:.1f} s: {whole / len(seconds):.3f} s each, with what starts once")
     print(f"median {statistics.median(rest):.3f} s, 90 of 100 below {rest[int(0.9 * len(rest))]:.3f} s")
     print(f"the first, which loads the assignment: {seconds[0]:.2f} s")
     tenth = max(1, len(memory) // 10)

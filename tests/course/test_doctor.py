@@ -28,7 +28,7 @@ def test_a_needed_thing_that_is_missing_makes_the_command_fail(monkeypatch, caps
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 def test_means_of_isolation_are_tried_not_guessed(monkeypatch):
-    monkeypatch.setattr(isolation, "_unshare", lambda flags: False)
+    monkeypatch.setattr(isolation, "_unshare", lambda: False)
     assert isolation.probe()["user namespaces"] is None
     assert isolation._in_child(lambda: True)
     assert not isolation._in_child(lambda: 1 / 0)

@@ -6,6 +6,7 @@
 Nothing of the submission is ever imported, unpickled or executed in this process or in the checker.
 """
 
+import contextlib
 import hmac
 import os
 import tempfile
@@ -93,18 +94,20 @@ class Grader:
     """
 
     def __init__(self, secret: bytes, limits: Limits, *, sandbox: bool = True) -> None:
-        self._secret, self._limits, self._sandbox = secret, limits, sandbox
+        self._secret, self.limits, self._sandbox = secret, limits, sandbox
         self._releases: dict[Path, _Release] = {}
 
     def __enter__(self) -> "Grader":
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        self._server = WarmServer(kept | thread_settings(1) | {"TQDM_DISABLE": "1"})
-        self._checker = Checker(self._limits.checker_seconds)
+        with contextlib.ExitStack() as stack:
+            self._server = stack.enter_context(WarmServer(kept | thread_settings(1) | {"TQDM_DISABLE": "1"}))
+            self._checker = Checker(self.limits.checker_seconds)
+            stack.callback(self._checker.close)
+            self._processes = stack.pop_all()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._checker.close()
-        self._server.close()
+        self._processes.close()
 
     def grade(self, notebook: Path, release: Path) -> Graded:
         """Grade one submission. Whatever is wrong with it stands in the result.
@@ -114,13 +117,13 @@ class Grader:
         started = monotonic()
         known = self._release(release)
         try:
-            student, digest = submitted.read(notebook, self._limits)
+            student, digest = submitted.read(notebook, self.limits)
             merged = submission.to_run(known.notebook, student)
         except SubmissionError as error:
             nothing = tuple(QuestionGrade(name, 0.0, maximum) for name, maximum in known.maxima.items())
             return Graded(known.assignment, str(error), nothing, seconds=monotonic() - started)
         with tempfile.TemporaryDirectory(prefix="lmbook-") as folder, self._child(known, folder) as child:
-            run = _Run(known, merged, child, self._checker, self._limits)
+            run = _Run(known, merged, child, self._checker, self.limits)
             run.all_cells(lambda question: seed(self._secret, known.assignment, digest, question))
             report = child.report or OFF
         questions = tuple(run.grades[name] for name in known.maxima)
@@ -137,7 +140,7 @@ class Grader:
     def _child(self, release: "_Release", folder: str) -> Child:
         home = SCRATCH if self._sandbox else folder
         environment = {"HOME": home, "TMPDIR": home}
-        policy = release.policy(self._limits) if self._sandbox else None
+        policy = release.policy(self.limits) if self._sandbox else None
         return Child(self._server.address, home, environment, policy)
 
 

@@ -21,6 +21,7 @@ DTYPES = {
         torch.int8, torch.uint8, torch.bool, torch.complex64, torch.complex128,
     )
 }  # fmt: skip
+SCALARS = {kind.__name__: kind for kind in (np.float16, np.float32, np.int64, np.int32, np.uint8, np.bool_)}
 
 
 class WireError(ValueError):
@@ -142,7 +143,7 @@ def _simple(form: str, content: Any) -> Any:
     if not isinstance(content, str):
         raise WireError(f"a {form} without text")
     if form == "scalar":
-        return np.float64(0)
+        return SCALARS.get(content, np.float64)(0)
     if form == "text":
         return content[:TEXT]
     try:

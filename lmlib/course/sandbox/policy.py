@@ -28,8 +28,8 @@ class SandboxError(WorkFailedError):
 
     def __init__(self, said: str) -> None:
         super().__init__(
-            f"the sandbox cannot be had here: {said}. Grade on a machine that offers it (`lmbook doctor` says what there"
-            " is), or with --sandbox=off, if you trust every submission"
+            f"the sandbox cannot be had here: {said}. Grade on a machine that offers it (`lmbook doctor` looks),"
+            " or with --sandbox=off, if you trust every submission"
         )
         self.said = said
 

@@ -1,5 +1,6 @@
 """A file system of its own: the readable paths, read-only, at their places; nothing else of the machine is there."""
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -65,8 +66,6 @@ def _hide(path: str, at: str, policy: Policy) -> None:
 
 def _make_read_only(at: str) -> None:
     """Everything that is mounted below `at`, in one call."""
-    import ctypes
-
     attributes = (ctypes.c_uint64 * 4)(kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID, 0, 0, 0)
     size = ctypes.sizeof(attributes)
     kernel.system_call(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 LENGTHS = struct.Struct("<II")  # of the header and of the bytes after it
 HEADER_CAP = 16 << 20
 BYTES_CAP = 64 << 20
+DEPTH = 64  # of lists and dicts in each other: whoever walks through them must not run out of stack
 
 
 class FrameError(Exception):
@@ -51,9 +52,18 @@ def receive(stream: Stream) -> Frame | None:
         header = json.loads(text or b"")
     except (ValueError, RecursionError) as error:
         raise FrameError(f"a frame without JSON: {type(error).__name__}") from None
-    if not isinstance(header, dict):
-        raise FrameError(f"a frame whose header is a {type(header).__name__}")
+    if not isinstance(header, dict) or is_deep(header, DEPTH):
+        raise FrameError("a frame whose header is no JSON object, or one that is too deep")
     return Frame(header, data or b"")
+
+
+def is_deep(value: Any, most: int) -> bool:
+    """Whether lists and dicts lie deeper than this in each other; looked at level by level."""
+    level = [value]
+    for _ in range(most):
+        inner = [list(item.values()) if isinstance(item, dict) else item for item in level]
+        level = [part for item in inner if isinstance(item, list) for part in item]
+    return bool(level)
 
 
 def _read(stream: Stream, size: int, *, at_start: bool = False) -> bytes | None:

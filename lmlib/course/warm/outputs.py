@@ -28,7 +28,8 @@ class Outputs:
 
     def add(self, output: Any) -> None:
         """Add one output as it came; one that is none is left out."""
-        form = FORMS.get(output.get("output_type") if isinstance(output, dict) else None)
+        kind = output.get("output_type") if isinstance(output, dict) else None
+        form = FORMS.get(kind) if isinstance(kind, str) else None
         if form is None or self._is_too_much(output):
             return
         if output["output_type"] == "clear_output":
@@ -102,7 +103,7 @@ def _dict(output: Output, key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-FORMS: dict[Any, Callable[[Output], Output]] = {
+FORMS: dict[str, Callable[[Output], Output]] = {
     "stream": _stream,
     "display_data": _display,
     "execute_result": _result,

@@ -6,12 +6,11 @@ import builtins
 import getpass
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from ipykernel.compiler import XCachingCompiler
 from IPython.core import page
-from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import StdinNotImplementedError
@@ -24,14 +23,6 @@ COLOURS = {"TERM": "xterm-color", "CLICOLOR": "1", "FORCE_COLOR": "1", "CLICOLOR
 PAGERS = {"PAGER": "cat", "GIT_PAGER": "cat"}
 
 Emit = Callable[[dict[str, Any]], None]
-
-
-class NotebookCompiler(CachingCompiler):
-    """Names the code of a cell as ipykernel does, so that warnings and tracebacks look the same."""
-
-    def get_code_name(self, raw_code: str, code: str, number: int) -> str:
-        """A file name in the temporary folder; no file is there."""
-        return os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}", f"{abs(hash(raw_code))}.py")
 
 
 class NotebookDisplayHook(DisplayHook):
@@ -86,7 +77,7 @@ class NotebookShell(InteractiveShell):
 
     displayhook_class = Type(NotebookDisplayHook)
     display_pub_class = Type(NotebookDisplayPublisher)
-    compiler_class = Type(NotebookCompiler)
+    compiler_class = Type(XCachingCompiler)  # names a cell's code as a kernel does: tracebacks and warnings show it
 
     emit: Emit
 

@@ -78,17 +78,20 @@ def double(x): return x
 """),
     Attack("builtins", "patch builtins and json", gets_points, """
 import builtins, json
-real, real_sum = json.dumps, sum
+real = json.dumps
 builtins.sum = lambda values, *rest: 3.0
-json.dumps = lambda row, **more: real({**row, 'score': 3.0} if isinstance(row, dict) and 'score' in row else row, **more)
+def forged(row, **more):
+    return real({**row, 'score': 3.0} if isinstance(row, dict) and 'score' in row else row, **more)
+json.dumps = forged
 def double(x): return x
 """),
     Attack("transformer", "rewrite the check cell with an AST transformer", gets_points, """
 import ast
+FORGED = "__import__('lmlib.course.record').course.record.points('double', 3.0, 3.0, [], '')"
 class Forge(ast.NodeTransformer):
     def visit_Call(self, node):
         if getattr(node.func, 'id', '') == 'check':
-            return ast.parse("__import__('lmlib.course.record').course.record.points('double', 3.0, 3.0, [], '')").body[0].value
+            return ast.parse(FORGED).body[0].value
         return node
 get_ipython().ast_transformers.append(Forge())
 def double(x): return x
@@ -98,6 +101,19 @@ def patch(info=None):
     from lmlib.course import questions
     questions.FunctionQuestion.compare = lambda *rest: []
 get_ipython().events.register('pre_run_cell', patch)
+def double(x): return x
+"""),
+    Attack("thread", "a thread patches while the check runs", gets_points, """
+import threading, time
+def patch():
+    while True:
+        try:
+            from lmlib.course import questions
+            questions.FunctionQuestion.compare = lambda *rest: []
+        except ImportError: pass
+        time.sleep(0.001)
+threading.Thread(target=patch, daemon=True).start()
+time.sleep(0.1)
 def double(x): return x
 """),
     Attack("liar", "a tensor that lies in every operation", gets_points, """
@@ -135,13 +151,20 @@ exec(text[text.index('def double'):text.index('### END')])
 READING = [
     Attack("gradebook", "read the gradebook", reads_secret, "print(open(GRADEBOOK).read())"),
     Attack("classmate", "read a classmate's work", says_it, f"assert 'x + x' in open(CLASSMATE).read(); {SAY}"),
-    Attack("link", "read through a link", reads_secret, "import os\nos.symlink(GRADEBOOK, 'l'); print(open('l').read())"),
+    Attack("link", "read through a link", reads_secret, """
+import os
+os.symlink(GRADEBOOK, 'l')
+print(open('l').read())
+"""),
     Attack("environment", "read the grader's environment", reads_secret, "import os; print(os.environ[VARIABLE])"),
     Attack("shell", "the same by a shell", reads_secret, "!cat {GRADEBOOK}"),
     Attack("proc", "read the environment of another process", reads_secret,
            "print(open(f'/proc/{VICTIM}/environ').read())"),
-    Attack("processes", "see the processes of the machine", says_it,
-           f"import os\nassert str(VICTIM) in os.listdir('/proc') and 'sleep' in open(f'/proc/{{VICTIM}}/cmdline').read()\n{SAY}"),
+    Attack("processes", "see the processes of the machine", says_it, f"""
+import os
+assert str(VICTIM) in os.listdir('/proc') and 'sleep' in open(f'/proc/{{VICTIM}}/cmdline').read()
+{SAY}
+"""),
     Attack("memory", "read the memory of the parent", says_it,
            "import os, re\nparent = os.getppid()\nlow = open(f'/proc/{parent}/maps').readline().split('-')[0]\n"
            f"with open(f'/proc/{{parent}}/mem', 'rb') as f: f.seek(int(low, 16)); f.read(8)\n{SAY}"),
@@ -152,6 +175,12 @@ READING = [
 DOING = [
     Attack("forge", "write the gradebook", changes_files, "open(GRADEBOOK, 'w').write('full points')"),
     Attack("spoil", "write a classmate's work", changes_files, "open(CLASSMATE, 'w').write('{}')"),
+    Attack("startup", "leave code in IPython's profile and a kernel", changes_files, """
+import os
+for place in ('.ipython/profile_default/startup/evil.py', '.local/share/jupyter/kernels/python3/kernel.json'):
+    os.makedirs(os.path.dirname(os.path.join(GRADERS_HOME, place)), exist_ok=True)
+    open(os.path.join(GRADERS_HOME, place), 'w').write('')
+"""),
     Attack("kill", "kill a process of the machine", kills, "import os; os.kill(VICTIM, 9)"),
     Attack("tcp", "send by TCP", is_heard, "import socket; socket.create_connection(('127.0.0.1', TCP))"),
     Attack("udp", "send by UDP", is_heard,
@@ -160,12 +189,25 @@ DOING = [
            "import socket; s = socket.socket(socket.AF_UNIX); s.connect(SOCKET)"),
     Attack("abstract", "send by an abstract socket", is_heard,
            "import socket; s = socket.socket(socket.AF_UNIX); s.connect('\\0' + ABSTRACT)"),
-    Attack("ptrace", "attach to another process", says_it,
-           CALL + f"import time\nif libc.ptrace(16, VICTIM, 0, 0) == 0:\n    {SAY}; time.sleep(0.05); libc.ptrace(17, VICTIM, 0, 0)"),
-    Attack("namespaces", "make namespaces, in which one is root", says_it,
-           CALL + f"import os\nif os.fork() == 0:\n    os._exit(libc.unshare(0x10000000) != 0)\nif os.wait()[1] == 0: {SAY}"),
+    Attack("ptrace", "attach to another process", says_it, CALL + f"""
+import time
+if libc.ptrace(16, VICTIM, 0, 0) == 0:
+    {SAY}
+    time.sleep(0.05)
+    libc.ptrace(17, VICTIM, 0, 0)
+"""),
+    Attack("namespaces", "make namespaces, in which one is root", says_it, CALL + f"""
+import os
+if os.fork() == 0:
+    os._exit(libc.unshare(0x10000000) != 0)
+if os.wait()[1] == 0: {SAY}
+"""),
     Attack("memfd", "memory that no limit counts: memfd", says_it, f"import os; os.memfd_create('m')\n{SAY}"),
-    Attack("shared", "memory that no limit counts: shared mappings", says_it, f"import mmap; mmap.mmap(-1, 1 << 20)\n{SAY}"),
+    Attack("shared", "memory that no limit counts: shared mappings", says_it, f"""
+import mmap
+mmap.mmap(-1, 1 << 20)
+{SAY}
+"""),
     Attack("sysv", "memory that outlives its process", says_it,
            CALL + f"i = libc.shmget(0, 4096, 0o1600)\nif i >= 0:\n    {SAY}; libc.shmctl(i, 0, 0)"),
     Attack("uring", "make system calls by a ring", says_it,
@@ -186,20 +228,46 @@ def is_never_stopped(attempt: Attempt) -> bool:
 
 
 HARMFUL = [
-    Attack("fork-bomb", "fork without end", is_slow_or_large, "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", HARM),
+    Attack("fork-bomb", "fork without end", is_slow_or_large, """
+import os
+while True:
+    try: os.fork()
+    except OSError: pass
+""", HARM),
     Attack("exit", "end Python", is_slow_or_large, "import os; os._exit(0)", HARM),
-    Attack("stop", "stop itself by a signal", is_slow_or_large, "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", HARM),
+    Attack("stop", "stop itself by a signal", is_slow_or_large, """
+import os, signal
+os.kill(os.getpid(), signal.SIGSTOP)
+""", HARM),
+    Attack("parent", "kill the process above it", is_slow_or_large, "import os; os.kill(os.getppid(), 9)", HARM),
     Attack("kill-all", "kill all that can be killed", is_slow_or_large, "import os; os.kill(-1, 9)", HARM),
-    Attack("stubborn", "a loop that catches everything", is_slow_or_large,
-           "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    try:\n        while True: pass\n"
-           "    except BaseException: pass", HARM),
-    Attack("call-for-ever", "a function that never returns", is_slow_or_large,
-           "def double(x):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass", HARM),
+    Attack("stubborn", "a loop that catches everything", is_slow_or_large, """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+while True:
+    try:
+        while True: pass
+    except BaseException: pass
+""", HARM),
+    Attack("call-for-ever", "a function that never returns", is_slow_or_large, """
+def double(x):
+    while True:
+        try:
+            while True: pass
+        except BaseException: pass
+""", HARM),
     Attack("block", "memory in one piece", is_never_stopped, f"b = bytearray(3 << 30)\n{SAY}", HARM),
     Attack("pieces", "memory in small pieces", is_never_stopped,
            f"kept = []\nfor i in range(1 << 20): kept.append(bytearray(1 << 12))\n{SAY}", HARM),
-    Attack("family", "memory in many processes", is_never_stopped,
-           f"import os, time\nfor i in range(20):\n    if os.fork() == 0:\n        b = bytearray(os.urandom(1 << 20) * 100); time.sleep(60)\ntime.sleep(4)\n{SAY}", HARM),
+    Attack("family", "memory in many processes", is_never_stopped, f"""
+import os, time
+for i in range(20):
+    if os.fork() == 0:
+        kept = bytearray(os.urandom(1 << 20) * 100)
+        time.sleep(60)
+time.sleep(4)
+{SAY}
+""", HARM),
     Attack("disk", "fill the disk", is_never_stopped,
            f"with open('/tmp/large', 'wb') as f:\n    for i in range(3000): f.write(bytes(1 << 20))\n{SAY}", HARM),
     Attack("many-files", "fill the disk with files", is_never_stopped,
@@ -211,10 +279,14 @@ HARMFUL = [
            "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 10000}, raw=True)", HARM),
     Attack("descriptor", "write to descriptor 1 without end", is_slow_or_large,
            "import os\nwhile True: os.write(1, b'y' * 65536)", HARM),
-    Attack("site", "leave code for the grader's next Python", says_it,
-           "import sys, os\nfor folder in [*sys.path, sys.prefix, sys.base_prefix, '/usr/lib']:\n    try:\n"
-           "        for name in ('sitecustomize.py', 'evil.pth'):\n            open(os.path.join(folder or '/', name), 'x').close(); "
-           f"{SAY}\n    except OSError: pass", HARM),
+    Attack("site", "leave code for the grader's next Python", says_it, f"""
+import sys, os
+for folder in [*filter(None, sys.path), sys.prefix, sys.base_prefix, '/usr/lib']:
+    for name in ('sitecustomize.py', 'evil.pth'):
+        try: open(os.path.join(folder, name), 'x').close()
+        except OSError: continue
+        {SAY}
+""", HARM),
 ]  # fmt: skip
 
 CHANNEL = """
@@ -240,6 +312,17 @@ PROTOCOLS = [
            + "send(struct.pack('<II', 100, (1 << 32) - 1), b'{' * 100)", PROTOCOL),
     Attack("deep-frame", "JSON a million lists deep", gets_points, CHANNEL + WRONG
            + "send(struct.pack('<II', 1 << 20, 0), b'[' * (1 << 20))", PROTOCOL),
+    Attack("nested-frame", "JSON that can be parsed and not be walked through", gets_points, CHANNEL + WRONG + """
+nested = '[' * 900 + ']' * 900
+text = ('{"output": {"output_type": "display_data", "data": {"a": %s}}, "value": %s}' % (nested, nested)).encode()
+send(struct.pack('<II', len(text), 0), text)
+""", PROTOCOL),
+    Attack("strange-frame", "frames with fields of other types", gets_points, CHANNEL + WRONG + """
+for strange in (None, [], {}, {'output_type': []}, {'output_type': 'stream', 'text': {}, 'name': []}):
+    frame({'output': strange})
+frame({'output': {'output_type': 'display_data', 'data': 5, 'metadata': [], 'display_id': {}, 'update': 'yes'}})
+frame({'done': [], 'count': {}, 'raised': 5, 'changed': 7})
+""", PROTOCOL),
     Attack("no-frame", "bytes that are no frame", gets_points, CHANNEL + WRONG + "send(os.urandom(4096))", PROTOCOL),
     Attack("lying-probe", "patch the probe to claim success", gets_points, """
 from lmlib.course.outside import probe

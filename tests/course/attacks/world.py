@@ -51,6 +51,10 @@ class World:
         return self.folder / "gradebook.db"
 
     @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
     def classmate(self) -> Path:
         return self.folder / "submitted" / "classmate" / "t.ipynb"
 
@@ -60,16 +64,20 @@ class World:
             "GRADEBOOK": str(self.gradebook), "CLASSMATE": str(self.classmate), "VICTIM": self.victim.pid,
             "SOLUTION": str(self.base / "solutions" / "01_x" / "t.py"),
             "CHECKS": str(self.release.with_name("t_checks.json")),
+            "GRADERS_HOME": str(self.home),
             "VARIABLE": SECRET_VARIABLE, "SOCKET": str(self.folder / "socket"), "ABSTRACT": self.folder.name,
             "TCP": self.listeners["tcp"].getsockname()[1], "UDP": self.listeners["udp"].getsockname()[1],
         }  # fmt: skip
 
     def state(self) -> list[bytes]:
         """The bytes that must not change."""
-        return [self.gradebook.read_bytes(), self.classmate.read_bytes()]
+        home = "\n".join(sorted(map(str, self.home.rglob("*"))))
+        return [self.gradebook.read_bytes(), self.classmate.read_bytes(), home.encode()]
 
     def repair(self) -> None:
         """As it was before an attack."""
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir()
         self.gradebook.write_text(f"points of all, {SECRET}")
         hand_in(self.classmate, HONEST, self.release)
         if self.victim.poll() is not None:

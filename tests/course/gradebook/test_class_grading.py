@@ -6,15 +6,21 @@ from datetime import UTC, datetime
 import pytest
 
 from lmlib.course import grade
-from lmlib.course.gradebook.class_grading import grade_into, trusting
+from lmlib.course.gradebook.class_grading import grade_into, grader
 from lmlib.course.gradebook.graded import Graded, QuestionScore
 from lmlib.course.gradebook.grading import grade_class
 from lmlib.course.gradebook.layouts import Handed, find
 from lmlib.course.gradebook.store import Gradebook
+from lmlib.course.isolation import probe
 from tests.course.student_notebooks import NAME, ROOT, attention_assignment, hand_in, mistaken_answers, right_answers
 
 STEM = NAME.rpartition("/")[2]
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def isolation_is_here():
+    """Whether this machine can keep a student's program in bounds; without, the checks are outside all the same."""
+    return None not in (probe()[means] for means in ("user namespaces", "Landlock", "seccomp"))
 
 
 def handed(n):
@@ -100,5 +106,18 @@ def test_a_problem_of_the_layout_becomes_a_row(tmp_path):
     link.parent.mkdir()
     link.symlink_to("/etc/hostname")
     (one,) = find(tmp_path)
-    assert trusting(ROOT, 60)(one).status == one.problem != ""
-    assert trusting(ROOT, 60)(one).assignment == NAME
+    with grader(ROOT, 60, 1, None, True) as graded:
+        assert graded(one).status == one.problem != ""
+        assert graded(one).assignment == NAME
+
+
+def test_untrusted_work_gets_the_same_points_in_the_sandbox(submitted, tmp_path):
+    trusted, outside = (tmp_path / name for name in ("trusted.db", "outside.db"))
+    grade_into(submitted, trusted, timeout=60, jobs=1)
+    grade_into(submitted, outside, timeout=60, jobs=2, secret=tmp_path / "secret", sandbox=isolation_is_here())
+    points = [
+        {row.student.id: {name: mark.points for name, mark in row.marks.items()} for row in Gradebook(path).rows()}
+        for path in (trusted, outside)
+    ]
+    assert points[0] == points[1]
+    assert Gradebook(outside).executed("right", NAME)["cells"]

@@ -1,22 +1,27 @@
 """The warm engine gives the outputs that a kernel gives: on one notebook of hard cases, and on the book's own."""
 
+import importlib
 import json
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import papermill
 import pytest
+from nbclient.exceptions import CellTimeoutError
 
 from lmlib.course import notebooks
 from lmlib.course.execution import Watch, execute
-from lmlib.course.warm.client import WarmServer
+from lmlib.course.warm.client import SOCKET_VARIABLE, WarmServer
+from lmlib.course.warm.engine import WarmEngine
 from tests.course.conftest import ROOT, write_text_notebook
 
 CHAPTERS = sorted((ROOT / "chapters").glob("*/*.py"))
 HARD = (
-    "print('a'); import os; os.system('echo b'); print('c')",
-    "import sys\nprint('out'); print('err', file=sys.stderr); sys.stderr.flush(); print('out again')",
+    "import os\nos.system('echo by a shell')",
+    "import sys\nprint('out'); print('err', file=sys.stderr); print('out again')",
     "import os\nos.write(1, b'descriptor\\n'); None",
     "!echo from a shell; false\n_exit_code",
     "%%bash\necho to stdout",
@@ -54,12 +59,6 @@ FAILING = (
 )
 
 
-@pytest.fixture(autouse=True)
-def not_in_a_test(monkeypatch):
-    """ipykernel catches no descriptors where this variable says that a test runs."""
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")
-
-
 @pytest.fixture(scope="module")
 def server():
     with WarmServer(os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}) as server:
@@ -70,7 +69,9 @@ def both(path: Path, server: str, parameters: dict[str, Any]) -> list[list[dict]
     """The executed cells by a kernel, and by the warm engine."""
     made = []
     for address in (None, server):
-        done = execute(notebooks.read(path), path.parent, parameters, 1, Watch(timeout=600), address)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("PYTEST_CURRENT_TEST")  # where it is set, ipykernel leaves descriptors alone
+            done = execute(notebooks.read(path), path.parent, parameters, 1, Watch(timeout=600), address)
         assert done.failure is None, done.failure
         made.append(done.notebook["cells"])
     return made
@@ -78,7 +79,12 @@ def both(path: Path, server: str, parameters: dict[str, Any]) -> list[list[dict]
 
 def canonical(cell: dict[str, Any]) -> str:
     """The outputs and the count of a cell, without what differs between two processes."""
-    text = json.dumps([cell.get("outputs"), cell.get("execution_count")], sort_keys=True)
+    streams = {"stdout": "", "stderr": ""}  # a kernel sends each when it likes, so only their texts compare
+    for output in cell.get("outputs", []):
+        if output["output_type"] == "stream":
+            streams[output["name"]] += output["text"]
+    outputs = [streams, *(output for output in cell.get("outputs", []) if output["output_type"] != "stream")]
+    text = json.dumps([outputs, cell.get("execution_count")], sort_keys=True)
     text = re.sub(r"ipykernel_\d+/\d+\.py", "ipykernel_N/N.py", text)
     return re.sub(r"[^\"\s]*/(lmlib/course/warm/shell|ipykernel/kernelbase)\.py.*", "", text)
 
@@ -112,3 +118,28 @@ def test_a_cell_that_never_ends_and_a_process_that_dies_are_said(server, tmp_pat
     path = write_text_notebook(tmp_path / "nb.py", "print('before')", "while True: pass")
     done = execute(notebooks.read(path), tmp_path, {}, 1, Watch(timeout=10), server)
     assert (done.failure.kind, done.failure.cell) == ("timeout", "c2")
+
+
+def test_what_is_printed_stands_in_the_order_of_printing(server, tmp_path):
+    cell = "import os, sys\nprint('a'); os.system('echo b'); os.write(1, b'c\\n'); print('d', flush=True)"
+    path = write_text_notebook(tmp_path / "nb.py", cell)
+    done = execute(notebooks.read(path), tmp_path, {}, 1, None, server)
+    assert [output.get("text") for output in done.notebook["cells"][1]["outputs"][:1]] == ["a\nb\nc\nd\n"]
+
+
+def test_papermill_finds_the_engine_by_its_name():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    module, _, name = project["entry-points"]["papermill.engine"]["warm"].partition(":")
+    assert issubclass(getattr(importlib.import_module(module), name), papermill.engines.Engine)
+
+
+def test_a_cells_own_time_out_is_papermills(server, tmp_path, monkeypatch):
+    monkeypatch.setenv(SOCKET_VARIABLE, server)
+    papermill.engines.papermill_engines.register("warm", WarmEngine)
+    (tmp_path / "nb.ipynb").write_text(
+        json.dumps(notebooks.read(write_text_notebook(tmp_path / "nb.py", "while 1: 0")))
+    )
+    with pytest.raises(CellTimeoutError):
+        papermill.execute_notebook(
+            str(tmp_path / "nb.ipynb"), None, engine_name="warm", execution_timeout=1, progress_bar=False
+        )
