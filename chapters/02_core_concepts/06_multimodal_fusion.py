@@ -375,7 +375,7 @@ record.check("early fusion is right in over 90 %", curves["early: VisualBERT"][-
 # ### 词看哪里 · Words look at regions
 #
 # Now the picture to remember. For three claims the weights of the **shape word** are laid over the picture: where the
-# weight is low, the picture is veiled.
+# weight is low, the picture is veiled. Before you read on: is the *named* shape clear or veiled?
 
 # %% name="attention-plot"
 cross = models["cross-attention"].eval()
