@@ -9,8 +9,8 @@
 # %% [markdown] name="title"
 # # 3.5 微调任务 · Fine-tuning tasks
 #
-# 本节让同一个预训练过的小模型去做各种下游任务：文本分类、命名实体识别、抽取式问答（允许“没有答案”）、
-# 序列到序列与指令微调、LoRA，以及用 DPO 学习偏好。每个任务都同时从头训练一次，并配上合适的指标和一个简单的基线。
+# 本节让同一个预训练过的小模型去做各种下游任务，每个任务都同时从头训练一次，并配上合适的指标和一个简单的基线。
+# 任务有文本分类、命名实体识别、抽取式问答（允许“没有答案”）、序列到序列与指令微调、LoRA，以及用 DPO 学习偏好。
 #
 # After this section you can turn each task into inputs, labels and a loss, score it with the metric that fits, and say
 # what pre-training was worth. You will also have met a baseline that is hard to beat.
