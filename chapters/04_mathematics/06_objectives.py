@@ -216,7 +216,7 @@ record.check("the loss of it is ln 2", math.isclose(lost, math.log(2)))
 # %% [markdown] name="pseudo-text"
 # Is the MLM loss at least a likelihood of the text, if we mask each place in turn and add up? That sum, $\sum_i
 # \ln Q(x_i\mid x_{\setminus i})$, is called pseudo-log-likelihood. It is *not* $\ln Q(x)$: each word is predicted
-# with help from all the others, so what two words share is counted twice. We compare the three sums, sentence by
+# with help from all the others, so what two words share is counted twice. We compare the two sums, sentence by
 # sentence.
 
 # %% name="pseudo-plot"
@@ -533,7 +533,7 @@ record.check("8.2 nats: 512 candidates see less than three quarters", bounds[16]
 record.check("with two candidates they see ln 2 and no more", math.log(2) - 0.05 < bounds[16][0] < math.log(2))
 
 # %% [markdown] name="information-lesson"
-# That is why contrastive training wants large batches. To see 8.2 nats one needs at least $e^{8.2}$, some 3600
+# That is why contrastive training wants large batches. To see 8.2 nats one needs at least $e^{8.2}$, thousands of
 # candidates. And a perfect score at N = 2 tells that a model is better than chance, not how good it is. (Poole et
 # al. 2019 discuss such bounds.)
 
