@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown] name="title"
-# # 2.3 Transformer 架构 · The Transformer
+# # 2.3 完整的 Transformer 架构 · The Transformer
 #
 # 本节把嵌入、位置、编码器、解码器、残差连接、层归一化和输出层装成一台完整的
 # Transformer，并写出每一步的形状，数清每一部分的参数。
@@ -52,25 +52,25 @@ device = session.start(seed, device, profile)
 # token into a vector that knows its neighbours. The **decoder** (解码器) writes the target token by token; it looks
 # at what it has written and at what the encoder has read.
 
-# %% name="drawing"
-LEFT = ["tokens", "embedding + positions", "self-attention", "add & norm", "feed-forward", "add & norm"]
-RIGHT = [
-    "tokens so far",
-    "embedding + positions",
-    "causal self-attention",
-    "add & norm",
-    "cross-attention",
-    "add & norm",
-]
-RIGHT += ["feed-forward", "add & norm", "output: scores of V tokens"]
-fig, (ax,) = plots.figure("The Transformer", width=6.4, height=4.6)
-for x, stages in ((0, LEFT), (1.45, RIGHT)):
+
+# %% name="drawing-tower"
+def draw_tower(ax, x, stages):
+    """Boxes from the bottom up, an arrow between each two."""
     for y, stage in enumerate(stages):
         shade = "#9db8d9" if "attention" in stage else "#e8e8e8" if "norm" in stage else "#ffffff"
         ax.add_patch(FancyBboxPatch((x, y), 1, 0.55, boxstyle="round,pad=0.02", facecolor=shade, edgecolor="#08306b"))
         ax.text(x + 0.5, y + 0.27, stage, ha="center", va="center", fontsize=8)
         if y:
             ax.annotate("", (x + 0.5, y), (x + 0.5, y - 0.43), arrowprops={"arrowstyle": "->", "color": "#333333"})
+
+
+# %% name="drawing"
+norm, network, start = "add & norm", "feed-forward", "embedding + positions"
+encoder = ["tokens", start, "self-attention", norm, network, norm]
+decoder = ["tokens so far", start, "causal self-attention", norm, "cross-attention", norm, network, norm]
+fig, (ax,) = plots.figure("The Transformer", width=6.4, height=4.6)
+draw_tower(ax, 0, encoder)
+draw_tower(ax, 1.45, [*decoder, "output: scores of V tokens"])
 ax.plot([0.5, 0.5, 1.22, 1.22], [5.6, 6.1, 6.1, 4.3], color="#d9541a")
 ax.annotate("", (1.43, 4.3), (1.2, 4.3), arrowprops={"arrowstyle": "->", "color": "#d9541a"})
 ax.text(0.52, 6.25, "memory: one vector a source token", fontsize=8, color="#b03a0a")

@@ -1,5 +1,5 @@
 # %% [markdown] name="title"
-# # 2.3 Transformer 架构 · The Transformer — exercises
+# # 2.3 完整的 Transformer 架构 · The Transformer — exercises
 #
 # 本节的练习先写出一个带残差连接和层归一化的子层，再用公式数清编码器-解码器的参数，
 # 然后准备解码器的输入与标签，最后根据失败的样子判断缺了哪一个部件。
