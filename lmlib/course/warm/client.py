@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -80,6 +80,7 @@ class Child:
     """
 
     def __init__(self, address: str, folder: str, environment: dict[str, str], policy: Policy | None = None) -> None:
+        self._unread = b""
         self._channel = socket.socket(socket.AF_UNIX)
         self._channel.connect(address)
         self._line, theirs = socket.socketpair()
@@ -102,8 +103,12 @@ class Child:
         Raises OutOfTimeError when it had to be interrupted, and ChildEndedError when there is no answer at all.
         """
         self._channel.settimeout(GRACE_SECONDS)
-        with self._clear_words():
-            frames.send(self._channel, header, data)
+        try:
+            with self._clear_words():
+                frames.send(self._channel, header, data)
+        except TimeoutError:
+            self.end()
+            raise ChildEndedError("it takes no requests any more") from None
         interrupted = False
         while True:
             try:
@@ -113,7 +118,8 @@ class Child:
                     self.end()
                     raise ChildEndedError("it did not end when it was interrupted") from None
                 interrupted, deadline = True, monotonic() + GRACE_SECONDS
-                self._line.sendall(b"i")
+                with contextlib.suppress(OSError):  # its supervisor may have ended just now; that is seen next
+                    self._line.sendall(b"i")
                 continue
             if "output" in frame.header:
                 on_output(frame.header["output"])
@@ -124,14 +130,21 @@ class Child:
 
     def _receive(self, deadline: float) -> Frame:
         """The next frame. Raises TimeoutError, or ChildEndedError."""
-        with self._clear_words():
-            frame = frames.receive(_Patient(self._channel, deadline))
+        reader = _Patient(self._channel, deadline, self._unread)
+        self._unread = b""
+        try:
+            with self._clear_words():
+                frame = frames.receive(reader)
+        except TimeoutError:
+            self._unread = b"".join(reader.taken)  # a frame that was half read is read from its start next time
+            raise
         if frame is None:
             raise ChildEndedError(self._how_it_ended())
         return frame
 
     @contextlib.contextmanager
-    def _clear_words(self) -> Any:
+    def _clear_words(self) -> Iterator[None]:
+        """Errors of the stream as one sentence about the process."""
         try:
             yield
         except FrameError as error:
@@ -172,17 +185,24 @@ class Child:
 
 
 class _Patient:
-    """A socket that is read until a deadline. Raises TimeoutError then."""
+    """A socket that is read until a deadline, after bytes that were read before. Raises TimeoutError then."""
 
-    def __init__(self, channel: socket.socket, deadline: float) -> None:
-        self._channel, self._deadline = channel, deadline
+    def __init__(self, channel: socket.socket, deadline: float, before: bytes) -> None:
+        self._channel, self._deadline, self._before = channel, deadline, before
+        self.taken: list[bytes] = []
 
     def recv(self, size: int) -> bytes:
+        """Up to `size` bytes."""
+        if self._before:
+            part, self._before = self._before[:size], self._before[size:]
+        else:
+            part = self._from_channel(size)
+        self.taken.append(part)
+        return part
+
+    def _from_channel(self, size: int) -> bytes:
         left = self._deadline - monotonic()
         if left <= 0:
             raise TimeoutError
         self._channel.settimeout(None if left == float("inf") else left)
         return self._channel.recv(size)
-
-    def sendall(self, data: bytes) -> None:
-        self._channel.sendall(data)

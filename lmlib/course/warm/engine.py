@@ -14,7 +14,7 @@ from nbformat import from_dict
 from papermill.engines import Engine
 
 from lmlib.course.warm.client import SOCKET_VARIABLE, Child, ChildEndedError, OutOfTimeError, WarmServer
-from lmlib.course.warm.outputs import Outputs
+from lmlib.course.warm.outputs import Output, Outputs
 
 FOR_EVER = float("inf")
 SKIPPED = "skip-execution"
@@ -36,20 +36,23 @@ class WarmEngine(Engine):
         folder = os.path.abspath(options.get("cwd") or os.getcwd())
         with _address() as address, Child(address, folder, dict(os.environ)) as child:
             outputs = Outputs()
+            shown: list[tuple[Any, list[Output]]] = []
             for index, cell in enumerate(nb_man.nb.cells):
                 try:
                     nb_man.cell_start(cell, index)
                     if cell.cell_type == "code" and cell.source.strip() and SKIPPED not in _tags(cell):
-                        _run(child, cell, outputs, execution_timeout or FOR_EVER)
+                        shown.append((cell, outputs.begin()))
+                        _run(child, *shown[-1], outputs, execution_timeout or FOR_EVER)
                 except CellFailedError as error:
                     nb_man.cell_exception(cell, cell_index=index, exception=error)
                     break
                 finally:
                     nb_man.cell_complete(cell, cell_index=index)
+            for cell, own in shown:
+                cell.outputs = from_dict(own)  # once more: a later cell may have updated a display
 
 
-def _run(child: Child, cell: Any, outputs: Outputs, seconds: float) -> None:
-    shown = outputs.begin()
+def _run(child: Child, cell: Any, shown: list[Output], outputs: Outputs, seconds: float) -> None:
     try:
         request = {"op": "execute", "source": cell.source}
         answer = child.request(request, b"", monotonic() + seconds, outputs.add).header

@@ -15,14 +15,18 @@ class FrameError(Exception):
     """What came is no frame: too long, no JSON object, or cut off."""
 
 
-class Stream(Protocol):
-    """What frames are written to and read from: a socket."""
-
-    def sendall(self, data: bytes, /) -> None:
-        """Write all bytes."""
+class Readable(Protocol):
+    """What frames are read from: a socket."""
 
     def recv(self, size: int, /) -> bytes:
         """Read up to `size` bytes; none at the end."""
+
+
+class Writable(Protocol):
+    """What frames are written to: a socket."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Write all bytes."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,13 @@ class Frame:
     data: bytes = b""
 
 
-def send(stream: Stream, header: dict[str, Any], data: bytes = b"") -> None:
+def send(stream: Writable, header: dict[str, Any], data: bytes = b"") -> None:
     """Write one frame."""
     text = json.dumps(header).encode()
     stream.sendall(LENGTHS.pack(len(text), len(data)) + text + data)
 
 
-def receive(stream: Stream) -> Frame | None:
+def receive(stream: Readable) -> Frame | None:
     """Read one frame; None when the stream has ended between two. Raises FrameError, or what the stream raises."""
     head = _read(stream, LENGTHS.size, at_start=True)
     if head is None:
@@ -66,7 +70,7 @@ def is_deep(value: Any, most: int) -> bool:
     return bool(level)
 
 
-def _read(stream: Stream, size: int, *, at_start: bool = False) -> bytes | None:
+def _read(stream: Readable, size: int, *, at_start: bool = False) -> bytes | None:
     parts, missing = [], size
     while missing:
         part = stream.recv(min(missing, 1 << 20))

@@ -65,6 +65,9 @@ class Outputs:
         if self._size <= self._cap:
             return False
         if before <= self._cap:
+            if output["output_type"] == "stream":
+                clean = _stream(output)
+                self._append({**clean, "text": clean["text"][: self._cap - before]})
             self._append({"output_type": "stream", "name": "stderr", "text": CUT_OFF.format(self._cap >> 10)})
         return True
 

@@ -18,10 +18,17 @@ from typing import Any
 
 from lmlib.course.sandbox import enter, kernel
 from lmlib.course.sandbox.policy import Policy, SandboxError
-from lmlib.course.warm import child, frames, stand_in, supervisor
+from lmlib.course.warm import frames, stand_in, supervisor
 from lmlib.course.warm.shell import NotebookShell, make_shell
 
-IMPORTED = ("numpy", "torch", "matplotlib.pyplot", "matplotlib_inline.backend_inline", "tqdm.auto")
+IMPORTED = (  # after the shell is made: some of them look whether they are in a notebook
+    "numpy",
+    "torch",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "tqdm.auto",
+    "lmlib.course.warm.child",
+)
 SECONDS = 10  # for a job to come after its connection
 
 
@@ -99,6 +106,8 @@ def _start(channel: socket.socket, line: socket.socket, shell: NotebookShell, jo
     if policy:
         report |= enter.restrict(policy)
         stand_in.install()
+    from lmlib.course.warm import child
+
     child.prepare(job["folder"], job["environment"])
     frames.send(channel, {"ready": report})
     child.serve(channel, shell)

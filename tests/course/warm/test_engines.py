@@ -12,7 +12,8 @@ import papermill
 import pytest
 from nbclient.exceptions import CellTimeoutError
 
-from lmlib.course import notebooks
+from lmlib.course import batch, machine, notebooks
+from lmlib.course.batch import Settings
 from lmlib.course.execution import Watch, execute
 from lmlib.course.warm.client import SOCKET_VARIABLE, WarmServer
 from lmlib.course.warm.engine import WarmEngine
@@ -86,6 +87,7 @@ def canonical(cell: dict[str, Any]) -> str:
     outputs = [streams, *(output for output in cell.get("outputs", []) if output["output_type"] != "stream")]
     text = json.dumps([outputs, cell.get("execution_count")], sort_keys=True)
     text = re.sub(r"ipykernel_\d+/\d+\.py", "ipykernel_N/N.py", text)
+    text = re.sub(r'"model_id": "[0-9a-f]+"', '"model_id": "M"', text)
     return re.sub(r"[^\"\s]*/(lmlib/course/warm/shell|ipykernel/kernelbase)\.py.*", "", text)
 
 
@@ -143,3 +145,13 @@ def test_a_cells_own_time_out_is_papermills(server, tmp_path, monkeypatch):
         papermill.execute_notebook(
             str(tmp_path / "nb.ipynb"), None, engine_name="warm", execution_timeout=1, progress_bar=False
         )
+
+
+def test_a_batch_runs_in_processes_of_one_server(book):
+    cell = "import torch\nprint(seed, torch.get_num_threads())"
+    for name in ("01_a", "02_b"):
+        write_text_notebook(book / "chapters" / f"{name}.py", cell)
+    results = batch.run([], Settings(book / "out", given={"seed": 4}, jobs=2, engine="warm"))
+    assert [result.status for result in results] == ["passed", "passed"]
+    executed = notebooks.read(book / "out" / "notebooks" / "chapters" / "01_a.ipynb")
+    assert executed["cells"][-1]["outputs"][0]["text"] == f"4 {machine.jobs_and_threads(2, 2)[1]}\n"
