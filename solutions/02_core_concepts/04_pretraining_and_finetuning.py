@@ -24,14 +24,14 @@ from lmlib.course.checks import hint
 # ## 1. Labels for free: masked words
 #
 # Make the input and the labels of masked language modelling in BERT's form. Which words are `chosen` is given. A
-# chosen word with `fate` below 0.8 becomes the mask; from 0.8 to below 0.9 it becomes its entry of `random_ids`;
-# from 0.9 on it stays. Every chosen word is asked for, whatever became of it.
+# chosen word with `fate` below 80 becomes the mask; from 80 to 89 it becomes its entry of `random_ids`;
+# from 90 on it stays. Every chosen word is asked for, whatever became of it.
 #
 # | | shape | |
 # | --- | --- | --- |
 # | `ids` | (B, T) int64 | the text |
 # | `chosen` | (B, T) bool | which words are asked for |
-# | `fate` | (B, T) | numbers from 0 to below 1 |
+# | `fate` | (B, T) | whole numbers from 0 to 99, drawn evenly |
 # | `random_ids` | (B, T) int64 | a random word for each place |
 # | `mask_id` | int | the mask |
 # | returns `inputs` | (B, T) int64 | |
@@ -44,8 +44,8 @@ from lmlib.course.checks import hint
 def mask_words(ids: Tensor, chosen: Tensor, fate: Tensor, random_ids: Tensor, mask_id: int) -> tuple[Tensor, Tensor]:
     """Inputs and labels (B, T) of masked language modelling."""
     ### BEGIN SOLUTION
-    inputs = torch.where(chosen & (fate < 0.9), random_ids, ids)
-    inputs = inputs.masked_fill(chosen & (fate < 0.8), mask_id)
+    inputs = torch.where(chosen & (fate < 90), random_ids, ids)
+    inputs = inputs.masked_fill(chosen & (fate < 80), mask_id)
     return inputs, ids.masked_fill(~chosen, -100)
     ### END SOLUTION
 
@@ -59,7 +59,7 @@ check("04_pretraining_and_finetuning", "masking", mask_words)
 # The labels need only `ids` and `chosen`. Do them first.
 
 # %% [markdown] name="masking-hint-2"
-# For the inputs: first put the random word wherever the fate is below 0.9, then the mask wherever it is below 0.8.
+# For the inputs: first put the random word wherever the fate is below 90, then the mask wherever it is below 80.
 # Each time only where a word is chosen.
 
 # %% name="masking-parts"
@@ -77,7 +77,7 @@ masking = FunctionQuestion(
 
 def drawn(draw, rows, length):
     place = torch.arange(rows * length).view(rows, length)
-    fate = (draw.order(rows * length).view(rows, length) + 0.5) / (rows * length)
+    fate = draw.order(rows * length).view(rows, length) * 100 // (rows * length)
     return {
         "ids": draw.order(200)[: rows * length].view(rows, length) + 10,
         "chosen": place % 3 != 1,
@@ -101,9 +101,9 @@ def several_rows(draw):
 
 @masking.case(points=1)
 def at_the_bounds(draw):
-    """fates of exactly 0.8 and 0.9"""
+    """fates beside and on the bounds: 79, 80, 89 and 90"""
     inputs = drawn(draw, 1, 6)
-    fate = torch.tensor([[0.8, 0.8, 0.9, 0.9, 0.0, 0.95]])
+    fate = torch.tensor([[79, 80, 89, 90, 0, 99]])
     return {**inputs, "fate": fate, "chosen": torch.ones(1, 6, dtype=torch.bool)}
 
 
@@ -120,7 +120,7 @@ def mask_words(ids, chosen, fate, random_ids, mask_id):
 # Only words behind a mask are asked for. The words that became random, or stayed, are asked for as well; that is
 # what they are for.
 def mask_words(ids, chosen, fate, random_ids, mask_id):
-    inputs = torch.where(chosen & (fate < 0.9), random_ids, ids).masked_fill(chosen & (fate < 0.8), mask_id)
+    inputs = torch.where(chosen & (fate < 90), random_ids, ids).masked_fill(chosen & (fate < 80), mask_id)
     return inputs, torch.where(inputs == mask_id, ids, -100)
 
 
@@ -128,31 +128,31 @@ def mask_words(ids, chosen, fate, random_ids, mask_id):
 # %%mistake masking
 # All words are asked for. Those that were not chosen stand in the input, and the model would only copy them.
 def mask_words(ids, chosen, fate, random_ids, mask_id):
-    inputs = torch.where(chosen & (fate < 0.9), random_ids, ids)
-    return inputs.masked_fill(chosen & (fate < 0.8), mask_id), ids.clone()
+    inputs = torch.where(chosen & (fate < 90), random_ids, ids)
+    return inputs.masked_fill(chosen & (fate < 80), mask_id), ids.clone()
 
 
 # %% name="masking-mistake-not-chosen"
 # %%mistake masking
 # Words that were not chosen change too. The fate counts only where a word is chosen.
 def mask_words(ids, chosen, fate, random_ids, mask_id):
-    inputs = torch.where(fate < 0.9, random_ids, ids).masked_fill(fate < 0.8, mask_id)
+    inputs = torch.where(fate < 90, random_ids, ids).masked_fill(fate < 80, mask_id)
     return inputs, ids.masked_fill(~chosen, -100)
 
 
 # %% name="masking-mistake-masked-overwritten"
 # %%mistake masking
-# The random words overwrite the masks: the mask must come last, or the random ones only from 0.8 on.
+# The random words overwrite the masks: the mask must come last, or the random ones only from 80 on.
 def mask_words(ids, chosen, fate, random_ids, mask_id):
-    inputs = ids.masked_fill(chosen & (fate < 0.8), mask_id)
-    return torch.where(chosen & (fate < 0.9), random_ids, inputs), ids.masked_fill(~chosen, -100)
+    inputs = ids.masked_fill(chosen & (fate < 80), mask_id)
+    return torch.where(chosen & (fate < 90), random_ids, inputs), ids.masked_fill(~chosen, -100)
 
 
 # %% name="masking-mistake-labels-of-input"
 # %%mistake masking
 # The labels are taken from the input, after it was changed: the model is asked for the mask. Take them from the text.
 def mask_words(ids, chosen, fate, random_ids, mask_id):
-    inputs = torch.where(chosen & (fate < 0.9), random_ids, ids).masked_fill(chosen & (fate < 0.8), mask_id)
+    inputs = torch.where(chosen & (fate < 90), random_ids, ids).masked_fill(chosen & (fate < 80), mask_id)
     return inputs, inputs.masked_fill(~chosen, -100)
 
 
@@ -163,9 +163,9 @@ def mask_words(ids, chosen, fate, random_ids, mask_id):
     inputs, labels = ids.clone(), torch.full_like(ids, -100)
     for b, t in chosen.nonzero().tolist():
         labels[b, t] = ids[b, t]
-        if fate[b, t] < 0.8:
+        if fate[b, t] < 80:
             inputs[b, t] = mask_id
-        elif fate[b, t] < 0.9:
+        elif fate[b, t] < 90:
             inputs[b, t] = random_ids[b, t]
     return inputs, labels
 
@@ -174,7 +174,7 @@ def mask_words(ids, chosen, fate, random_ids, mask_id):
 # %%other masking
 # One `where` within the other.
 def mask_words(ids, chosen, fate, random_ids, mask_id):
-    changed = torch.where(fate < 0.8, mask_id, torch.where(fate < 0.9, random_ids, ids))
+    changed = torch.where(fate < 80, mask_id, torch.where(fate < 90, random_ids, ids))
     return torch.where(chosen, changed, ids), torch.where(chosen, ids, -100)
 
 
@@ -337,6 +337,12 @@ def train_head(features, labels, n_labels, rate, steps):
         weights = weights - rate * gradient / features.size(0)
     return weights
 
+
+# %% name="head-equivalent"
+# %%equivalent head
+# Of two axes the last is axis 1; and whole numbers become floats when floats are taken off.
+truth = F.one_hot(labels, n_labels)
+error = torch.softmax(features @ weights, dim=1) - truth
 
 # %% [markdown] name="reading" question={"points": 4, "difficulty": 2, "minutes": 10, "section": "2.4"}
 # ## 3. Read the results
