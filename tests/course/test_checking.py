@@ -173,17 +173,22 @@ def checked(**scores):
     return Result(NAME, questions, green=False)
 
 
+def attention_alone(book_folder):
+    """The progress in this assignment, as if the book had no other."""
+    return [row for row in progress.progress(book_folder) if row.assignment == NAME]
+
+
 def test_progress_knows_what_is_begun_checked_changed_and_next(book_folder):
-    assert "Next: scores" in progress.next_step(progress.progress(book_folder))
+    assert "Next: scores" in progress.next_step(attention_alone(book_folder))
     notebook = book_folder / "work" / "exercises" / f"{NAME}.ipynb"
     hand_in(notebook, {"scores-answer": RIGHT["scores-answer"], "scale-answer": RIGHT["scale-answer"]})
-    assert "Go on with scores" in progress.next_step(progress.progress(book_folder))
+    assert "Go on with scores" in progress.next_step(attention_alone(book_folder))
     progress.remember(checked(scores=4, scale=3), notebook, book_folder)
-    rows = {row.question: row for row in progress.progress(book_folder)}
+    rows = {row.question: row for row in attention_alone(book_folder)}
     assert [name for name, row in rows.items() if row.solved] == ["scores", "scale"]
     assert "Next: masks" in progress.next_step(list(rows.values()))
     hand_in(notebook, {"scores-answer": RIGHT["scores-answer"] + "\n# later"})
-    assert "scores has changed since" in progress.next_step(progress.progress(book_folder))
+    assert "scores has changed since" in progress.next_step(attention_alone(book_folder))
 
 
 def test_a_notebook_outside_work_leaves_no_trace_in_progress(book_folder):

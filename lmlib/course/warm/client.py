@@ -42,6 +42,7 @@ class WarmServer:
         package = str(Path(__file__).resolve().parents[3])
         path = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
         settings = {"PYTHONPATH": path, "IPYTHONDIR": f"{self._folder.name}/ipython", "PYTHONSAFEPATH": "1"}
+        settings["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's library starts its threads on import, and a fork loses them
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lmlib.course.warm.server", self._folder.name],
             env=environment | settings,

@@ -19,7 +19,14 @@ from lmlib.course.warm.client import SOCKET_VARIABLE, WarmServer
 from lmlib.course.warm.engine import WarmEngine
 from tests.course.conftest import ROOT, write_text_notebook
 
-CHAPTERS = sorted((ROOT / "chapters").glob("*/*.py"))
+CHAPTERS = [
+    pytest.param(
+        path,
+        id=path.stem,
+        marks=() if path.parent.name == "02_core_concepts" and path.stem == "02_attention" else pytest.mark.long,
+    )
+    for path in sorted((ROOT / "chapters").glob("*/*.py"))
+]  # each is executed twice
 HARD = (
     "import os\nos.system('echo by a shell')",
     "import sys\nprint('out'); print('err', file=sys.stderr); print('out again')",
@@ -105,7 +112,7 @@ def test_failing_cells_give_a_kernels_traceback(server, tmp_path):
     assert "\n".join(f"{row[0]}\n  {row[1]}\n  {row[2]}" for row in differing if row[1] != row[2]) == ""
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CHAPTERS)
 def test_the_books_notebooks_give_what_a_kernel_gives(server, path):
     by_kernel, warm = both(path, server, {})
     for k, w in zip(by_kernel, warm, strict=True):
