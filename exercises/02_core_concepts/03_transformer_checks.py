@@ -17,7 +17,7 @@ sublayer = FunctionQuestion(
 
 def states(draw, norm_first, spread=1.0):
     return {
-        "x": spread * draw.normal(2, 3, 8) + 0.5,
+        "x": spread * (draw.normal(2, 3, 8) + 0.5),
         "w_in": draw.normal(8, 16) / 3,
         "w_out": draw.normal(16, 8) / 4,
         "gain": 1 + 0.3 * draw.normal(8),

@@ -87,8 +87,8 @@ def end_of_warmup(draw):
 
 @schedule.case(points=1)
 def after_warmup(draw):
-    """somewhere in the descent"""
-    return {"step": 20 + int(draw.order(60)[0]), "steps": 100, "warmup": 10, "final": 0.1}
+    """in the first half of the descent"""
+    return {"step": 15 + int(draw.order(35)[0]), "steps": 100, "warmup": 10, "final": 0.1}
 
 
 @schedule.case(points=1)
