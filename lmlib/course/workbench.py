@@ -91,7 +91,9 @@ class Workbench:
         if single.raised:
             return {"raised": single.raised}
         if not in_double(double.value):
-            raise AssignmentError(f"{where}: computes in float32 what it is given in float64; its digits vary by machine")
+            raise AssignmentError(
+                f"{where}: computes in float32 what it is given in float64; its digits vary by machine"
+            )
         try:
             return {"value": encode(double.value, single.value)}
         except (TypeError, ValueError) as error:
