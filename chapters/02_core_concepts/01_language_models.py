@@ -53,8 +53,8 @@ device = session.start(seed, device, profile)
 # %% [markdown] name="definition"
 # ## 2.1.1 语言模型的定义 · A probability for every sentence
 #
-# A language of five words. Somebody has said four sentences in it, and then a fifth, *the fish sleeps*. How surprised
-# should we be?
+# A language of five words. Somebody has said four sentences in it, and then a fifth, which is only *the fish*. How
+# surprised should we be?
 
 # %% name="tiny-corpus"
 END = "."  # the end of a sentence is a word too
