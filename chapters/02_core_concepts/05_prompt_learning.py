@@ -553,7 +553,8 @@ record.check("there, labels help: above the most frequent answer by over 0.05", 
 # %% [markdown] name="tuning-lesson"
 # Read both panels together. A prompt brings out what the training text has put in. On the left the corpus had said
 # what praise leads to, so the prompt is nearly as good as possible with no label at all, and a new head has to
-# learn again how its two outputs are called. On the right there was nothing to bring out, and only labels help.
+# learn again how its two outputs are called. (Its curve on the left is one short training for each point, and depends
+# on the seed: a dip in it says nothing.) On the right there was nothing to bring out, and only labels help.
 #
 # What we may say: *for this model and this corpus*. For large models the left-hand situation is common, for the web
 # has said something about nearly everything. It is not universal.
