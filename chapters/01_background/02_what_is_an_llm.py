@@ -178,8 +178,9 @@ record.check("these two are smaller than printed, by 4 to 6 %", all(0.04 < away[
 record.check("from ALBERT-base to GPT-3: a factor of almost 15,000", 14_900 < N["GPT-3"] / N["ALBERT-base"] < 15_000)
 
 # %% [markdown] name="where-text"
-# **Where do the parameters sit?** In a small model a quarter is the table of word vectors. It grows with C, the blocks
-# grow with L·C². So in a large model nearly everything is blocks.
+# **Where do the parameters sit?** In GPT and BERT-base a fifth to a third is the table of word vectors. It grows with
+# C, the blocks grow with L·C². So in a large model nearly everything is blocks. (ALBERT stores one block for all layers
+# and a narrow table, so its points lie further left.)
 
 # %% name="where-plot"
 fig, (ax,) = plots.figure("Share of the embeddings in all parameters", width=6.6, height=3.4)
@@ -195,8 +196,8 @@ ax.annotate("GPT-3", (N["GPT-3"], 0), xytext=(-14, 8), textcoords="offset points
 ax.legend()
 plots.show(
     fig,
-    alt="Share of the embeddings against the number of parameters, logarithmic: a quarter to a third at 100 million "
-    "and below, a tenth at 350 million, under one per cent for GPT-3.",
+    alt="Share of the embeddings against the number of parameters, logarithmic. In each family it falls with the size: "
+    "from about a quarter at 100 million to under one per cent for GPT-3. ALBERT's points lie further left.",
 )
 
 # %% name="where-check"
@@ -243,8 +244,8 @@ for name, family, config in (("BERT", Bert, BertConfig(50, **small)), ("ALBERT",
 # %% name="cost-table"
 TOKENS = {  # sequences in a batch, tokens in a sequence, steps; or the total
     "GPT": (100 * 800e6, "100 epochs of BooksCorpus, 800 million words"),
-    "BERT-base": (256 * 512 * 1e6, "256 × 512, 1 million steps"),
-    "BERT-large": (256 * 512 * 1e6, "256 × 512, 1 million steps"),
+    "BERT-base": (256 * 512 * 1e6, "256 × 512, 1 million steps; at most: many had 128 tokens"),
+    "BERT-large": (256 * 512 * 1e6, "256 × 512, 1 million steps; at most: many had 128 tokens"),
     "XLNet-large": (8192 * 512 * 500e3, "8192 × 512, 500,000 steps"),
     "RoBERTa-large": (8192 * 512 * 500e3, "8192 × 512, 500,000 steps"),
     "ALBERT-xxlarge": (4096 * 512 * 1.5e6, "4096 × 512, 1.5 million steps"),
@@ -263,8 +264,9 @@ for name, (tokens, words) in TOKENS.items():
     print(f"{name:15} {APPLIED.get(name, N[name]):12.1e} {tokens:10.1e} {cost[name]:12.1e}   {words}")
 
 # %% [markdown] name="cost-witness-text"
-# Is a rule with one factor any good? Two papers worked out such numbers in their own ways: Clark et al. 2020 (ELECTRA,
-# table 1 to 3) operation by operation, Brown et al. 2020 in appendix D. We compare.
+# Is a rule with one factor any good? Two papers printed such numbers. Clark et al. 2020 (ELECTRA, tables 1 to 4)
+# counted operation by operation: an independent witness. Brown et al. 2020 (GPT-3, table D.1) used 6·N·D themselves,
+# so they only confirm our N and D. Where both have a model, they do not agree with each other.
 
 # %% name="cost-witness" tags=["nbval-check-output"]
 WITNESS = {
@@ -284,6 +286,11 @@ for name, ratio in ratios.items():
     print(f"{name:15} 6·N·D is {ratio:.2f} times what {WITNESS[name][1]} say")
 record.check("all ten agree within a factor of 1.6", all(1 / 1.6 < ratio < 1.6 for ratio in ratios.values()))
 record.check("GPT-3 agrees within 1 %", abs(ratios["GPT-3"] - 1) < 0.01)
+BY_BROWN = {"BERT-base": 1.64e20, "BERT-large": 5.33e20, "RoBERTa-large": 4.26e21}
+apart = {name: said / WITNESS[name][0] for name, said in BY_BROWN.items()}
+print("Brown et al. over Clark et al.:", ", ".join(f"{name} {ratio:.1f}" for name, ratio in apart.items()))
+berts = [name for name in BY_BROWN if name.startswith("BERT")]
+record.check("for both BERTs 6·N·D lies between the papers", all(1 < ratios[b] < apart[b] for b in berts))
 
 # %% [markdown] name="cost-plot-text"
 # Now all in one figure: parameters across, tokens up. Because both axes are logarithmic, models of equal cost
@@ -430,7 +437,7 @@ places = range(2, LENGTH + 1)
 plots.lines(ax, places, {"Transformer": in_context, "2-gram": by_table}, x_label="place", y_label="loss (nats)")
 plots.level(ax, math.log(VOCABULARY), "ln V: guessing")
 ax.axvline(PERIOD + 1, color="#555555", linewidth=0.9, linestyle=":")
-ax.annotate("the row begins again", (PERIOD + 1, 1.8), xytext=(4, 0), textcoords="offset points", fontsize=8)
+ax.annotate("the row begins again", (PERIOD + 1, 1.8), xytext=(16, 0), textcoords="offset points", fontsize=8)
 ax.set_ylim(0, 4.2)
 ax.legend(loc="lower left")
 plots.show(
@@ -440,14 +447,16 @@ plots.show(
 )
 
 # %% [markdown] name="context-bands"
-# Bands over seeds: in the first round no loss lies more than 0.15 below ln V; that would be a leak. In the second round
-# the mean loss of the Transformer is below 0.7. The weights are the same at every place: what changed is only what it
+# Bands over seeds: in the first round no loss lies more than 0.15 below ln V; that would be a leak. Its end lies a
+# little *above* ln V: most rows begin again earlier, so the model bets on it, and loses. In the second round the mean
+# loss of the Transformer is below 0.7. The weights are the same at every place: what changed is only what it
 # has read. The 2-gram stays above 3 throughout.
 
 # %% name="context-check"
 first_round, second_round = in_context[: PERIOD - 1], in_context[PERIOD + 1 :]
 record.metric("loss in the second round", second_round.mean(), "nats")
 record.check("first round: not better than guessing", bool(first_round.min() > math.log(VOCABULARY) - 0.15))
+record.check("at the end of the first round it bets too early", first_round[-3:].mean() > math.log(VOCABULARY) + 0.02)
 record.check("second round: the Transformer knows the row", second_round.mean() < 0.7)
 record.check("the 2-gram does not", bool(by_table.min() > 3))
 

@@ -238,7 +238,7 @@ record.check("all of its words exist", judged["test text"][0] > 0.99)
 # ## 1.3.4 知识问答 · Answering: what was read is known, more or less
 #
 # The profiles say again and again who does what. So ask: *By trade, Kate is a ...*, and let the model choose the
-# likeliest of all the trades in the world. Sixty people, and the truth is known.
+# likeliest of all the trades in the world. For each person the truth is known.
 
 # %% name="answers-measure"
 trades = sorted({person.trade.en for person in world.people})
@@ -401,7 +401,7 @@ damage = np.array([loss_without([i]) - whole for i in range(units.outer.weight.s
 all_removed = loss_without(list(range(len(damage)))) - whole
 
 # %% name="opacity-plot"
-fig, (ax,) = plots.figure("What the loss of one hidden unit costs", width=5.8, height=3.0)
+fig, (ax,) = plots.figure("What it costs to remove one hidden unit", width=5.8, height=3.0)
 ax.plot(range(1, len(damage) + 1), np.sort(damage)[::-1], color=plots.COLOURS[0])
 plots.level(ax, all_removed, "all units removed", below=True)
 ax.set_xlabel("hidden units, most important first")

@@ -53,8 +53,8 @@ device = session.start(seed, device, profile)
 # %% [markdown] name="definition"
 # ## 2.1.1 语言模型的定义 · A probability for every sentence
 #
-# A language of five words. Somebody has said four sentences in it, and then a fifth, *the fish sleeps*. How surprised
-# should we be?
+# A language of five words. Somebody has said four sentences in it, and then a fifth, which is only *the fish*. How
+# surprised should we be?
 
 # %% name="tiny-corpus"
 END = "."  # the end of a sentence is a word too
@@ -272,7 +272,7 @@ neural = perplexity(neural_log_p)
 # %% [markdown] name="orders-plot-text"
 # **Perplexity** (困惑度) is the measure; the next part explains it. Lower is better: it is the number of words
 # among which the model is in doubt. One word of context changes most. After three, longer counts add almost
-# nothing, because long contexts of the test were hardly ever seen in training.
+# nothing: more than half of the test's contexts of four words never occurred in training.
 
 # %% name="orders-plot"
 fig, (ax,) = plots.figure("How far back must one look?", width=5.6, height=3.2)
@@ -301,6 +301,9 @@ for n, value in by_order.items():
 record.metric("small Transformer: perplexity", neural)
 record.check("one word of context divides the perplexity by more than 5", by_order[1] > 5 * by_order[2])
 record.check("from n = 3 to 5 it falls by less than a tenth", by_order[5] > 0.9 * by_order[3])
+contexts = [{tuple(four) for four in ids.unfold(0, 4, 1).tolist()} for ids in (train_ids, test_ids)]
+if profile == "quick":
+    record.check("most contexts of four words are new", len(contexts[1] - contexts[0]) > len(contexts[1]) / 2)
 record.check("the Transformer is far better than no context: under a fifth of the unigram's", neural < by_order[1] / 5)
 
 # %% [markdown] name="orders-lesson"

@@ -966,6 +966,23 @@ record.check("in attention the longer key wins", correct_version(q, keys).argmax
 record.check("PyTorch agrees with the second", torch.allclose(correct_version(q, keys), witness))
 
 
+# %% name="ledger-value-similarity" tags=["ledger"]
+def document_version(query, key, value):
+    """001 §2.1: the similarity of queries, keys *and values* is computed. Here each value scores as its key does."""
+    return torch.softmax(query @ (key + value).mT / math.sqrt(8), dim=-1)
+
+
+def correct_version(query, key, value):
+    """Queries are compared with keys alone; the values are only mixed."""
+    return attention(query, key, value)[1]
+
+
+pair = [document_version(query, key, v) for v in (value, 2 * value)]
+record.check("compared with the values, the weights would change with them", not torch.allclose(*pair, atol=1e-2))
+pair = [correct_version(query, key, v) for v in (value, 2 * value)]
+record.check("attention's weights do not depend on the values", torch.equal(*pair))
+
+
 # %% name="ledger-other-positions" tags=["ledger"]
 def document_version(query, key, value):
     """001 §3.1, step 3: weights between each position and all *other* positions."""

@@ -32,7 +32,7 @@ from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
 from lmlib import plots
-from lmlib.attention import attention, causal_mask
+from lmlib.attention import causal_mask
 from lmlib.course import ledger, record, session
 from lmlib.layers import FeedForward
 from lmlib.models.transformer import Transformer, TransformerConfig
@@ -375,7 +375,7 @@ record.check("with both, the input gets a gradient of the same size", 0.3 < meas
 record.check("with neither, less than 10⁻¹² of it arrives", measured["neither"][0][0] < 1e-12)
 record.check("a norm alone keeps the gradient above a hundredth", measured["no residual"][0][0] > 0.01)
 record.check("but without residuals all tokens become alike: cosine over 0.95", measured["no residual"][1][-1] > 0.95)
-record.check("with them they stay apart: below 0.7", measured["residual and norm"][1][-1] < 0.7)
+record.check("with them they stay apart: below 0.85", measured["residual and norm"][1][-1] < 0.85)
 
 # %% [markdown] name="residual-lesson"
 # So "residuals prevent vanishing gradients" is only half of it. A norm behind every sublayer rescales, and saves
@@ -554,14 +554,20 @@ def without_positions(model):
     model.table.zero_()
 
 
+def exchanged(kind, stack, side):
+    """A stack of another kind with the same weights."""
+    other = kind(CONFIG.shape(side))
+    other.load_state_dict(stack.state_dict())
+    return other
+
+
 def without_mask(model):
-    model.decoder = SeesTheFuture(CONFIG.shape("decoder"))
-    model.apply(model._initialise)
+    model.decoder = exchanged(SeesTheFuture, model.decoder, "decoder")
 
 
 def without_residual(model):
-    model.encoder, model.decoder = (NoResidualStack(CONFIG.shape(side)) for side in ("encoder", "decoder"))
-    model.apply(model._initialise)
+    model.encoder = exchanged(NoResidualStack, model.encoder, "encoder")
+    model.decoder = exchanged(NoResidualStack, model.decoder, "decoder")
 
 
 # %% name="broken-training"
@@ -742,24 +748,33 @@ record.check("memory and prefix settle the output", same)
 
 # %% name="ledger-long-range" tags=["ledger"]
 def document_version(distance):
-    """003 §2.2: dependencies over long ranges arrive. Layers that a token needs to reach another `distance` away."""
-    return torch.tensor(1.0)
+    """001 §2.1, 003 §2.2: long-range dependencies are captured. What a trained Transformer block tells of token 1."""
+    return told(Stack(Shape(32, 1, 2, 64, norm_first=True)), lambda out: out.output, distance)
 
 
 def correct_version(distance):
-    """Measured: the first layer after which a change of the first token is seen `distance` tokens on."""
-    y = torch.randn(1, 1, distance + 1, 8)
-    other = y.clone()
-    other[..., 0, :] += 3.0
-    moved = (attention(y, y, y)[0] - attention(other, other, other)[0])[0, 0, -1].abs().max() > 1e-7
-    return torch.tensor(1.0 if moved else math.inf)
+    """To capture is to tell all of them rightly."""
+    return 1.0
 
 
-for distance in (1, 30, 300):
-    record.check(
-        f"{distance} tokens apart: one layer is enough",
-        torch.equal(document_version(distance), correct_version(distance)),
-    )
+def told(network, states, distance):
+    """The share of new texts (4 kinds of token) whose first token is told from the last state, after 200 steps."""
+    table, head = nn.Embedding(4, 32), nn.Linear(32, 4)
+    optimizer = torch.optim.Adam([*table.parameters(), *head.parameters(), *network.parameters()], lr=5e-3)
+    for _ in range(201):
+        ids = torch.randint(4, (32, distance + 1))  # new at each step
+        scores = head(states(network(table(ids) + sinusoidal(distance + 1, 32)))[:, -1])  # (B, 4)
+        optimizer.zero_grad()
+        F.cross_entropy(scores, ids[:, 0]).backward()
+        optimizer.step()
+    return (scores.argmax(1) == ids[:, 0]).float().mean().item()
+
+
+for distance in (5, 60):
+    same = abs(document_version(distance) - correct_version(distance)) < 0.07
+    record.check(f"{distance} tokens back: the block learns to tell the first token", same)
+lstm = [told(nn.LSTM(32, 32, batch_first=True), lambda out: out[0], distance) for distance in (5, 60)]
+record.check("in the same training an LSTM learns it at 5 tokens, and not at 60", lstm[0] > 0.9 and lstm[1] < 0.6)
 
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises

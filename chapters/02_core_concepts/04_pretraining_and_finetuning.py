@@ -42,8 +42,10 @@ device = session.start(seed, device, profile)
 
 # %% [markdown] name="question"
 # A newspaper has a million sentences in its archive, and money to have 128 of them labelled: which words name a
-# person, a place, a thing? Train a tagger on the 128, and it meets a word that it has never seen in every other
-# sentence. The archive is full of these words. Can a model learn from text that nobody labelled?
+# person, a place, a thing? Train a tagger on the 128, and in most new sentences it meets a word that it has never seen.
+# The archive is full of these words. Can a model learn from text that nobody labelled?
+#
+# (The headings have the numbers of document 000. The advantage, its 2.4.1, comes last here: it must be measured.)
 
 # %% name="data"
 N_CHARACTERS = {"quick": 400_000, "full": 4_000_000}[profile]
@@ -81,6 +83,9 @@ tested = [(word, tag) for ids, tags in test for word, tag in zip(ids, tags, stri
 unseen = sum(word not in seen for word, tag in tested if tag) / sum(tag > 0 for _, tag in tested)
 archived = set(archive_ids.tolist())
 in_archive = np.mean([word in archived for word, _ in tested])
+strange = np.mean([any(word not in seen for word in ids) for ids, _ in test])
+print(f"new sentences with an unseen word: {strange:.2f}")
+record.check("most new sentences have a word that is not in 128 labelled ones", strange > 0.5)
 record.check("of the words with a tag, over a fifth are not in 128 labelled sentences", unseen > 0.2)
 record.check("nearly all words of the test stand in the archive", in_archive > 0.95)
 
@@ -311,11 +316,12 @@ record.check(
     "fine-tuning costs over half a nat, however many labels",
     all(after["fine-tuned", n] > before + 0.5 for n in NUMBERS),
 )
+record.check("with 8 labels it forgets more than with 512", after["fine-tuned", 8] > after["fine-tuned", 512])
 
 # %% [markdown] name="forgetting-lesson"
 # This is **catastrophic forgetting** (灾难性遗忘). Nothing in the new loss protects the old skill. Look at the
-# slope, too: the *fewer* labels, the more is forgotten in the same 80 steps, for the same few sentences are
-# repeated again and again. For a tagger that may be fine; for a model that should go on talking it is not. Small
+# slope, too: in the same 80 steps *fewer* labels make it forget more. (With 8 labels, the same 8 sentences are read
+# 80 times.) For a tagger that may be fine; for a model that should go on talking it is not. Small
 # steps, a mixture of old and new text, or adapters that leave the backbone alone (LoRA, section 3.5) are the usual
 # remedies.
 

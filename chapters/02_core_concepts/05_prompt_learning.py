@@ -30,6 +30,7 @@ from random import Random
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lmlib import plots
 from lmlib.course import ledger, record, session
@@ -118,8 +119,7 @@ record.check("the best reader is right in 85 to 98 % of the test reviews", 0.85 
 
 # %% [markdown] name="pretraining-text"
 # Now the model: two layers, 64 numbers a token. It learns one thing only, the next token. It sees no label and no task.
-# This takes some 15 seconds on one core. The first loss must be about $\ln V$, for an untrained model spreads its
-# guess over the whole vocabulary.
+# The first loss must be about $\ln V$, for an untrained model spreads its guess over the whole vocabulary.
 
 # %% name="pretraining"
 tokenizer = BytePairEncoding.train(pages[:500], 500)
@@ -330,7 +330,7 @@ all_orders = orders(4, 24)
 scores_of = {order: score(CONTENT.ordered(order), EXAMPLES[asked]) for order in all_orders}
 raw = [accuracy(CONTENT.verbaliser.predictions(scores_of[order]), LABELS[asked]) for order in all_orders]
 record.metric("best order less worst", max(raw) - min(raw))
-record.check("the order alone moves the accuracy by 0.02 or more", max(raw) - min(raw) > 0.015)
+record.check("the order alone moves the accuracy by over 0.015", max(raw) - min(raw) > 0.015)
 
 # %% [markdown] name="orders-library-text"
 # `lmlib.prompting.order_sensitivity` makes this measurement. It must agree, and it adds a useful number: the entropy of
@@ -527,13 +527,13 @@ plots.level(left, ceiling, "best reader")
 plots.level(middle, common, "most frequent answer", below=True)
 for ax in (left, middle):
     ax.set_xticks(places, ["0", *map(str, NUMBERS)])
-    ax.set_ylim(0.25, 1.03)
+    ax.set_ylim(0, 1.05)
 left.legend(loc="lower right")
 plots.show(
     fig,
     alt="Left: the prompt alone is near the best reader without labels; the new head starts at one half and catches up "
-    "with labels; from nothing stays low. Right: the prompt alone does not beat the most frequent answer, and rises "
-    "with labels.",
+    "with labels; from nothing needs the most labels to come near. Right: the prompt alone is below the most frequent "
+    "answer, and rises with labels.",
 )
 
 # %% name="tuning-check"
@@ -553,7 +553,8 @@ record.check("there, labels help: above the most frequent answer by over 0.05", 
 # %% [markdown] name="tuning-lesson"
 # Read both panels together. A prompt brings out what the training text has put in. On the left the corpus had said
 # what praise leads to, so the prompt is nearly as good as possible with no label at all, and a new head has to
-# learn again how its two outputs are called. On the right there was nothing to bring out, and only labels help.
+# learn again how its two outputs are called. (Its curve on the left is one short training for each point, and depends
+# on the seed: a dip in it says nothing.) On the right there was nothing to bring out, and only labels help.
 #
 # What we may say: *for this model and this corpus*. For large models the left-hand situation is common, for the web
 # has said something about nearly everything. It is not universal.
@@ -650,21 +651,32 @@ record.check("answer last: the text has been read", len({correct_version(text) f
 
 
 # %% name="ledger-efficient" tags=["ledger"]
-TUNING = 6 * 64 * 40 * 10  # 64 examples of 40 tokens, 10 rounds; 6 operations a weight and token
+def document_version(n_questions, n_examples):
+    """001 §2.4: without tuning, computation is saved: all that tuning costs, 40 steps on 16 reviews of 20 tokens."""
+    return 40 * operations(16, 20, learn=True)
 
 
-def document_version(n_questions):
-    """001 §2.4: without tuning, computation is saved, however many questions come. Operations saved, a weight."""
-    return TUNING
+def correct_version(n_questions, n_examples):
+    """Tuning is paid once. Examples in the prompt, 20 tokens each, are read again at every question."""
+    extra = operations(1, 20 * (1 + n_examples)) - operations(1, 20)
+    return 40 * operations(16, 20, learn=True) - n_questions * extra
 
 
-def correct_version(n_questions):
-    """Tuning is paid once; four examples of 40 tokens in the prompt are read again at every question."""
-    return TUNING - n_questions * 2 * 4 * 40
+def operations(n_rows, length, learn=False):
+    """What torch counts in a pass of a small model over rows of tokens, and in the backward pass if it learns."""
+    sizes = {"d_model": 32, "n_layers": 2, "n_heads": 2, "d_ff": 128, "max_positions": 128}
+    reader = NanoChat(NanoChatConfig(vocab_size=100, eos_token_id=None, **sizes), "language_model")
+    ids = torch.zeros(n_rows, length, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        loss = reader(ids, labels=ids).loss
+        if learn:
+            loss.backward()
+    return counter.get_total_flops()
 
 
-record.check("a few questions: both say that prompting saves", document_version(10) > 0 and correct_version(10) > 0)
-record.check("at 480 questions nothing is saved any more", correct_version(480) == 0 and document_version(480) > 0)
+record.check("a prompt without examples saves it all", correct_version(10_000, 0) == document_version(10_000, 0))
+record.check("with four examples and ten questions most is saved", correct_version(10, 4) > document_version(10, 4) / 2)
+record.check("after a thousand questions nothing is saved", correct_version(1000, 4) < 0 < document_version(1000, 4))
 
 
 # %% name="ledger-flexible" tags=["ledger"]

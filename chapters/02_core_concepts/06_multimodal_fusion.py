@@ -35,6 +35,7 @@ from lmlib.attention import MultiHeadAttention, attention
 from lmlib.course import ledger, record, session
 from lmlib.data.world import make
 from lmlib.data.world.pictures import Shape, draw
+from lmlib.models.ngram import KneserNey
 from lmlib.models.visual_bert import VisualBert, VisualBertConfig
 from lmlib.training import set_seed
 
@@ -374,8 +375,9 @@ record.check("early fusion is right in over 90 %", curves["early: VisualBERT"][-
 # %% [markdown] name="attention-text"
 # ### 词看哪里 · Words look at regions
 #
-# Now the picture to remember. For three claims the weights of the **shape word** are laid over the picture: where the
-# weight is low, the picture is veiled. Before you read on: is the *named* shape clear or veiled?
+# Now the picture to remember. For three claims the weights of the **shape word** are laid over the picture: the lower
+# a weight is against the largest, the more its region is veiled. Before you read on: is the *named* shape clear or
+# veiled?
 
 # %% name="attention-plot"
 cross = models["cross-attention"].eval()
@@ -388,9 +390,8 @@ for i, ax in enumerate(axes):
     ax.imshow(image.clamp(0, 1).numpy())
     for r in range(4):
         x, y, weight = 16 * (r % 2), 16 * (r // 2), float(weights[i, 0, r])
-        ax.add_patch(
-            plots.matplotlib.patches.Rectangle((x - 0.5, y - 0.5), 16, 16, color="#777777", alpha=0.75 * (1 - weight))
-        )
+        veil = 0.8 * (1 - weight / float(weights[i, 0].max()))
+        ax.add_patch(plots.matplotlib.patches.Rectangle((x - 0.5, y - 0.5), 16, 16, color="#777777", alpha=veil))
         ax.text(x + 0.5, y + 2.5, f"{weight:.2f}", fontsize=8, backgroundcolor="white")
     shape, colour = (WORDS[w] for w in test_words[i, 1:])
     ax.set_title(f"The {shape} is {colour}.\nmodel: {bool(verdicts[i])}, truth: {bool(test_truth[i])}", fontsize=9)
@@ -477,7 +478,11 @@ ledger.show("02_core_concepts/06_multimodal_fusion")
 # %% name="ledger-data"
 outcome = ledger.outcome  # a call's result, or the name of the error it raises
 XOR = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])  # (picture, claim): true where both are of one kind
-BIGRAMS = {"the": ["old"], "old": ["sea", "and"], "and": ["old"], "sea": ["."]}  # the likelier word first
+told, new = (
+    [w.lower() for t in make(0).stories(80, part) for s in t.sentences for w in s.words] for part in ("train", "test")
+)
+ids = {word: i for i, word in enumerate(sorted({*told, *new}))}
+counts = {n: KneserNey([[ids[word] for word in told]], n, len(ids)) for n in (1, 4)}  # see no word before, see three
 
 
 # %% name="ledger-more-modalities" tags=["ledger"]
@@ -526,26 +531,32 @@ record.check("so it does: another query, other weights", same and differ)
 
 
 # %% name="ledger-fluent" tags=["ledger"]
-def document_version(length):
+def document_version(model, n_words=300):
     """002 §2: each word takes account of those written before, which makes the text fluent. The likeliest next word."""
-    written = ["the"]
-    while written[-1] != "." and len(written) < length:
-        before = written[-2] if len(written) > 1 else ""
-        choices = BIGRAMS[written[-1]]
-        written.append(choices[-1] if before in ("the", "and") else choices[0])
+    written = [ids["."]]
+    for _ in range(n_words):
+        written.append(int(model.probabilities(written[-3:]).argmax()))
     return written
 
 
-def correct_version(length):
-    """Fluent text also ends: here the other choice is drawn half of the time."""
-    random, written = Random(0), ["the"]
-    while written[-1] != "." and len(written) < length:
-        written.append(random.choice(BIGRAMS[written[-1]]))
-    return written
+def correct_version(model, n_words=300):
+    """How the word is chosen matters as well: drawn with its probability."""
+    return model.sample(n_words, [ids["."]], torch.Generator().manual_seed(0))
 
 
-record.check("looking back, the likeliest words go round in circles", set(document_version(100)[4:]) == {"old", "and"})
-record.check("a sampled text comes to its end", correct_version(100)[-1] == ".")
+def share(words, length, test):
+    """The share of runs of so many words that pass a test."""
+    runs = [tuple(words[i : i + length]) for i in range(len(words) - length + 1)]
+    return np.mean([test(runs, i) for i in range(len(runs))])
+
+
+real = set(zip(*([ids[word] for word in new[k:]] for k in (0, 1)), strict=False))  # pairs of words of other stories
+paired = {n: share(correct_version(model), 2, lambda runs, i: runs[i] in real) for n, model in counts.items()}
+record.check("who sees the words before writes over twice as many real pairs", paired[4] > 2 * paired[1])
+greedy, drawn = (share(version(counts[4]), 4, lambda runs, i: runs[i] not in runs[:i])
+                 for version in (document_version, correct_version))  # fmt: skip
+record.check("but the likeliest words go round in circles: most runs of four stood before", greedy < 0.5)
+record.check("drawn words do not: nine in ten are new", drawn > 0.9)
 
 
 # %% name="ledger-long-distance" tags=["ledger"]

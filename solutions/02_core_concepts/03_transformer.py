@@ -504,8 +504,8 @@ def decoder_batch(target, start, stop, pad):
 # **a.** A source of 7 tokens, a target of 5, 8 heads. How many numbers has the cross-attention of one block for one
 # sentence pair: `weights`?
 #
-# **b.** A model has C = 100 and F = 400. What share of the weights of an encoder block's matrices, biases and norms
-# left out, is feed-forward: `share`?
+# **b.** A model has C = 100 and F = 400. Count only the matrices of an encoder block, no biases and no norms. What
+# share of their weights is feed-forward: `share`?
 #
 # **c.** Three colleagues train an encoder-decoder to reverse digits. Whose trouble has which cause? Set `first` and
 # `second` to the letter of the missing part: **a** positions, **b** residual connections, **c** causal mask, **d**
