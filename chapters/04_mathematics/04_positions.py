@@ -629,9 +629,8 @@ ax.text(TRAINED / 2 + 2, best.max().item(), "trained", ha="center", fontsize=8)
 ax.plot([3], [best[3]], marker="o", color=plots.COLOURS[1])
 plots.show(
     fig,
-    alt="The mean score of a head against distance. In the shaded trained part one sharp peak at distance 3. Beyond "
-    "it other "
-    "bumps rise that training never pressed down.",
+    alt="The mean score of a head against distance goes up and down. In the shaded trained part the bump at distance 3 "
+    "is clearly the highest. Beyond it others rise nearly as high, which training never pressed down.",
 )
 
 # %% name="score-check"
