@@ -227,9 +227,8 @@ for name, (inputs, labels) in {
 # %% name="pairs-example"
 other = next(d for d in DOCUMENTS[200:] if len(d) == 3 and sum(map(len, d)) < 36 and IDS["[UNK]"] not in chain(*d))
 for objective in (NextSentence, SentenceOrder):
-    batch = objective(TOKENS, LENGTH, generator=torch.Generator().manual_seed(9))(
-        [example, other]
-    )  # a seed that shows both labels
+    draws = torch.Generator().manual_seed(9)  # a seed that shows both labels
+    batch = objective(TOKENS, LENGTH, generator=draws)([example, other])
     print(objective.__name__)
     for row, label in zip(batch["input_ids"], batch["pair_labels"].tolist(), strict=True):
         print(f"   label {label}:", show(row[row != 0]))

@@ -549,10 +549,9 @@ for name, of_model in scores.items():
 
 # %% [markdown] name="analogy-lesson"
 # Here the arithmetic added little to the nearest word alone, or took away, and nearly every right answer hung on the
-# rule. So read
-# a score on analogies with three questions. Were the given words forbidden? What does the nearest neighbour of *c*
-# score? And how many questions are there (here thirty, from six pairs, which is few)? A parallelogram is a property
-# of additive statistics; it is no proof of reasoning.
+# rule. So read a score on analogies with three questions. Were the given words forbidden? What does the nearest
+# neighbour of *c* score? And how many questions are there (here thirty, from six pairs, which is few)? A
+# parallelogram is a property of additive statistics; it is no proof of reasoning.
 
 # %% [markdown] name="geometry"
 # ## 4.2.6 几何 · The cone
