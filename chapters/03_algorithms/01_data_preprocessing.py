@@ -224,8 +224,13 @@ for language, other in (("English", "Chinese"), ("Chinese", "English")):
     record.metric(f"{language} read by the other's BPE, tokens", loss)
     record.check(f"{language} costs over 1.5 times as many tokens there", loss > 1.5)
 record.check("a byte is a byte", table["English", "bytes", "English"] == 1)
+own = {name: table["Chinese", name, "Chinese"] for name in names}
+record.check("WordPiece on Chinese gains nothing over characters", abs(own["WordPiece"] - own["characters"]) < 0.1)
+record.check("BPE and unigram do: over a byte for each token", min(own["BPE"], own["unigram"]) > own["characters"] + 1)
 
 # %% [markdown] name="fertility-lesson"
+# WordPiece cuts Chinese into single characters before it learns anything, as BERT does: it stays at 3 bytes.
+#
 # The right-hand panel is money. Services charge by the token, and a context window is counted in tokens. Who writes in
 # a language that the tokenizer has hardly seen pays more for the same message and can say less at once. The model can
 # do nothing about it: the tokenizer was fixed before training began. (Petrov et al. 2023 measure factors beyond 10.)
@@ -271,7 +276,8 @@ for language, curve in curves.items():
 #
 # $$\text{bits per byte} = \frac{-\sum_i \log_2 P(t_i \mid t_{<i})}{\text{number of bytes}}$$
 #
-# We test it with an n-gram model (interpolated Kneser–Ney, trained in a second) on characters and on BPE.
+# We test it with n-gram models (interpolated Kneser–Ney), of order 4 on characters and of order 3 on BPE tokens, which
+# reach further back. Which of the two is better is not the point here. Do both measures say the same?
 
 # %% name="bits"
 scores = {}
@@ -304,7 +310,8 @@ for a, b in pairs:
 # %% [markdown] name="unicode-lesson"
 # **NFC** joins a letter and its accent: the reader sees no difference. **NFKC** goes further and makes x² to x2: that
 # is a different formula. The zero-width space survives both. So cleaning is a list of decisions, each of which can
-# harm. Ours is short.
+# harm. Ours is short, and it harms all the same: a tag becomes a space, so that two paragraphs do not grow together.
+# Look what that does to the full stop below.
 
 
 # %% name="clean-code"
@@ -323,7 +330,7 @@ def clean(text):
 dirty = "<p>The  cafe\u0301 is <b>open</b>.\u200b</p>\n\n\n3 < 4,   and x² stays."
 print(clean(dirty))
 record.check("cleaning twice is cleaning once", clean(clean(dirty)) == clean(dirty))
-record.check("clean text stays as it is", all(clean(text) == clean(clean(text)) for text in EN[:50]))
+record.check("clean text stays as it is", all(clean(text) == text for text in EN[:50]))
 record.check("'3 < 4' is no tag", "3 < 4" in clean(dirty))
 
 # %% [markdown] name="near-text"
@@ -573,7 +580,7 @@ record.check(
 record.check(
     "the sampled text has stop words as often as the corpus, within 0.1", abs(written["all words"] - share) < 0.1
 )
-record.check("the other model never writes one", written["without"] == 0)
+record.check("the other model hardly ever writes one: under 1 % of its words", written["without"] < 0.01)
 not_good, good = ([w for w in split(text) if w not in STOP] for text in ("this is not good", "this is good"))
 record.check("and 'not good' has become 'good'", not_good == good == ["good"])
 
@@ -613,17 +620,18 @@ def correct_version(text):
 
 
 def trained_on(prepare):
-    """Perplexity on a normal sentence, and the words of a long sample, of a model trained on what is left."""
+    """Perplexity on a normal sentence, and the share of 'the' in a long sample, of a model trained on what is left."""
     ids = {word: i for i, word in enumerate(sorted({w for text in SMALL for w in text.split()}))}
-    model = AddK([[ids[w] for w in prepare(text)] for text in SMALL], 2, len(ids), k=0.1)
+    model = AddK([[ids[w] for w in prepare(text)] for text in SMALL], 2, len(ids), k=0.02)
     asked = [ids[w] for w in ["the", "cat", "is", "in", "the", "house", "."]]
-    sample = model.sample(200, generator=torch.Generator().manual_seed(0))
-    return perplexity(model.log_probabilities(asked)), {word for word, i in ids.items() if i in sample}
+    sample = model.sample(500, generator=torch.Generator().manual_seed(0))
+    return perplexity(model.log_probabilities(asked)), sample.count(ids["the"]) / len(sample)
 
 
 record.check("trained without them, a normal sentence is a surprise", trained_on(document_version)[0] > 8)
 record.check("with them it is not", trained_on(correct_version)[0] < 4)
-record.check("'the' stands in the samples of the second only", "the" in trained_on(correct_version)[1])
+record.check("the first writes 'the' seldom: less than 10 % of its words", trained_on(document_version)[1] < 0.1)
+record.check("the second often: more than 15 %", trained_on(correct_version)[1] > 0.15)
 
 
 # %% name="ledger-denoise" tags=["ledger"]

@@ -351,7 +351,7 @@ linear = F.linear(F.linear(x, w["linear1.weight"]), w["linear2.weight"])
 record.check("without the ReLU two matrices would be one", torch.allclose(linear, F.linear(x, in_one), atol=1e-5))
 counts = {k: sum(v.numel() for n, v in w.items() if n.startswith(k)) for k in ("self_attn", "linear", "norm")}
 print("parameters:", counts)
-record.check("it holds about two thirds of the layer", 0.6 < counts["linear"] / sum(counts.values()) < 0.7)
+record.check("feed-forward holds about two thirds of the layer", 0.6 < counts["linear"] / sum(counts.values()) < 0.7)
 
 # %% [markdown] name="influence-text"
 # **Who influences whom?** Push one word's vector a little and see which outputs move. Do it for every word, in both
@@ -581,10 +581,10 @@ record.check("the whole first sentence notices, the second does not", bool(diffe
 # %% [markdown] name="ablation"
 # ## 缺一个会怎样 · Take one away
 #
-# What is each part good for? Give a one-layer encoder a task that needs them all: a row of random digits, and at each
-# place the answer is *this digit plus the one before it, modulo 10*. To solve it the model must fetch a digit from
-# another place (attention), from the place *before* (positions), and compute something that is not linear. Guessing
-# costs ln 10.
+# What is each part good for? Give a one-layer encoder a task that seems to need them all: a row of random digits, and
+# at each place the answer is *this digit plus the one before it, modulo 10*. To solve it the model must fetch a digit
+# from another place (attention), from the place *before* (positions), and compute something that is not linear.
+# Guessing costs ln 10.
 #
 # Predict: which model cannot do better than guessing? Which one learns something but not enough?
 

@@ -434,6 +434,7 @@ def train(causal=True, shifted=True, look_every=None):
     """The trained model, its losses, and at every `look_every` steps (step, forced, free) scores."""
     model, generator, losses, looks = new_model(), torch.Generator().manual_seed(seed), [], []
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, N_STEPS)  # calm at the end
     for step in range(1, N_STEPS + 1):
         rows = torch.randint(len(all_source), (BATCH,), generator=generator).to(device)
         labels = all_labels[rows]
@@ -444,6 +445,7 @@ def train(causal=True, shifted=True, look_every=None):
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         losses.append(loss.item())
         if look_every and step % look_every == 0:
             looks.append((step, *scores_of(model)))

@@ -156,7 +156,7 @@ STARTS = ("pre-trained", "from scratch")
 # ## 3.5.2 文本分类 · Classification
 #
 # Is a review good or bad? The model reads from left to right, so its **last** state has seen the whole text. The loss
-# is the cross-entropy of two classes. Half of the reviews are good: whoever guesses is right half of the time.
+# is the cross-entropy of two classes.
 
 # %% name="classification-data"
 reviews = {
@@ -167,6 +167,7 @@ reviews = {
     for split in ("train", "test")
 }
 print(" ".join(WORDS[i] for i in reviews["train"][0][0]), "— label", reviews["train"][0][1])
+print(f"share of good reviews: {np.mean([label for _, label in reviews['test']]):.2f}")
 
 
 def classes_batch(examples):
@@ -307,14 +308,17 @@ def questions_of(sentences):
     return made
 
 
-questions = {split: questions_of(SMALL_WORLD.tagged(3 * SIZE["labelled"], split)) for split in ("train", "test")}
+N_SENTENCES = {"train": 3 * SIZE["labelled"], "test": SIZE["tested"]}
+questions = {split: questions_of(SMALL_WORLD.tagged(n, split)) for split, n in N_SENTENCES.items()}
 n_empty = sum(first == len(ids) - 1 for ids, first, _ in questions["test"])
 print(
     f"{len(questions['train'])} questions to learn from; {len(questions['test'])} to test, "
     f"{n_empty} of them without answer"
 )
-ids, first, last = questions["train"][0]
-print(" ".join(WORDS[i] for i in ids), "—", [WORDS[i] for i in ids[first : last + 1]])
+known = [question for question in questions["train"] if 2 not in question[0]]  # all of its words are in the vocabulary
+answered = next(question for question in known if question[1] < len(question[0]) - 1)
+for ids, first, last in (answered, known[0]):
+    print(" ".join(WORDS[i] for i in ids), "—", " ".join(WORDS[i] for i in ids[first : last + 1]))
 
 
 # %% name="questions-training"
@@ -412,7 +416,7 @@ def written(question):
     return Example([*asked, *answer], [-100] * len(asked) + answer)
 
 
-row = written(next(q for q in questions["train"] if q[1] < len(q[0]) - 1))
+row = written(answered)
 for name, ids in (("input:", row.input_ids), ("labels:", row.labels)):
     print(f"{name:8}", " ".join("·" if i == -100 else WORDS[i] for i in ids))
 
@@ -498,8 +502,9 @@ record.check("writing is more than 0.15 behind pointing", pointing["pre-trained"
 #
 # $$W x + \frac{\alpha}{r}\, B A x,\qquad A \in \mathbb{R}^{r\times n},\quad B \in \mathbb{R}^{m\times r}$$
 #
-# $B$ starts at 0, so that nothing changes at first. Afterwards $BA$ can be added to $W$: the merged model costs
-# nothing extra.
+# $W$ has the shape (m, n); the rank $r$ is small, and $\alpha$ is a fixed number that sets how strong the change is.
+# $B$ starts at 0, so that nothing changes at first. Afterwards $\frac{\alpha}{r} BA$ can be added to $W$: the merged
+# model costs nothing extra.
 
 # %% name="lora-training"
 adapted = started("pre-trained")
@@ -544,7 +549,9 @@ record.check(
 #
 # $$\mathcal{L} = -\ln \sigma\big(\beta\,(\Delta(y_{\text{chosen}}) - \Delta(y_{\text{rejected}}))\big)$$
 #
-# At the start both $\Delta$ are 0, and the loss is ln 2.
+# $\pi_\theta(y \mid x)$ is the probability that the model in training gives to the answer $y$ to the question $x$;
+# $\pi_{\text{ref}}$ is a frozen copy from before. $\sigma$ is the logistic function, and $\beta$ says how dear it is to
+# move away from the copy. At the start both $\Delta$ are 0, and the loss is ln 2.
 
 
 # %% name="preferences-data"
@@ -582,12 +589,12 @@ fig, (ax,) = plots.figure("How often the better answer is the more probable one"
 for i, (name, values) in enumerate(shares.items()):
     places = np.arange(len(reasons)) + 0.36 * (i - 0.5)
     ax.bar(places, values, 0.34, label=name + " DPO", color=shades[1 - i], edgecolor=plots.COLOURS[0])
-ax.axhline(0.5, color="#555555", linewidth=0.9, linestyle=":")
+ax.axhline(0.5, color="#555555", linewidth=0.9, linestyle=":", label="guessing")
 ax.set_xticks(range(len(reasons)), [reason.replace("_", " ") for reason in reasons])
 ax.set_ylim(0, 1.2)
 ax.set_xlabel("what is wrong with the rejected answer")
 ax.set_ylabel("share of pairs")
-ax.legend(loc="upper right", ncols=2)
+ax.legend(loc="upper right", ncols=3)
 plots.show(
     fig,
     alt="Bars before and after DPO for four faults of the rejected answer. Garbled and rude answers are always, "

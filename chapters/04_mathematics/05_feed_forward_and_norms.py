@@ -641,10 +641,10 @@ record.check("with warm-up it learns: under 1 nat", final["post-norm, warm-up"] 
 record.check("pre-norm learns both ways: under 0.5", max(final["pre-norm, none"], final["pre-norm, warm-up"]) < 0.5)
 
 # %% [markdown] name="warm-up-try"
-# **Try it.** Set `rate=1e-3` in `train`. Post-norm then learns without any warm-up.
+# **Try it.** Set `rate=1e-3` in `train`. Does post-norm now learn without any warm-up?
 #
-# <details><summary>What does that say?</summary>Warm-up is not a law but a remedy: the first steps must be small where
-# gradients are large. A small learning rate everywhere does it as well, and is slower ever after.</details>
+# <details><summary>If it does, what does that say?</summary>Warm-up is not a law but a remedy: the first steps must be
+# small where gradients are large. A small learning rate everywhere does it as well, and is slower ever after.</details>
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says
@@ -796,8 +796,7 @@ record.check("in pre-norm the path is free", torch.equal(correct_version(x, torc
 
 # %% name="ledger-axis" tags=["ledger"]
 def document_version(x):
-    """001 §2.2, 004 §4.1.3: the layer's output is normalised in mean and variance. Read literally: all of it "
-    "together."""
+    """001 §2.2, 004 §4.1.3: a layer's output is normalised in mean and variance. Literally: all of it together."""
     return (x - x.mean()) / x.std(unbiased=False)
 
 
@@ -838,8 +837,7 @@ record.check("with weight and bias it is PyTorch's", torch.allclose(correct_vers
 
 # %% name="ledger-gradient-size" tags=["ledger"]
 def document_version(scale):
-    """001 §2.2, 004 §2.2.4: training is faster. But not by smaller steps: here is a step without a norm, for inputs "
-    "of any size."""
+    """001 §2.2, 004 §2.2.4: with a norm training is faster. The gradient of a step without one, by size of input."""
     w = torch.zeros(8, requires_grad=True)
     return torch.autograd.grad((scale * x @ w).sum(), w)[0].norm().item()
 

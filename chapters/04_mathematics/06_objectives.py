@@ -30,7 +30,7 @@ import torch.nn.functional as F
 
 from lmlib import plots
 from lmlib.course import ledger, record, session
-from lmlib.pretraining import Causal, Denoising, Masked, SpecialTokens, info_nce
+from lmlib.pretraining import Causal, Denoising, SpecialTokens, info_nce
 
 device = session.start(seed, device, profile)
 
@@ -74,7 +74,8 @@ record.check(
 # $$\mathcal L(\theta) = -\,\mathbb E_{x\sim P}\,\ln Q_\theta(x) \;=\; \underbrace{H(P)}_{\text{entropy}} +
 # \underbrace{\mathrm{KL}(P\,\|\,Q_\theta)}_{\ge\, 0}.$$
 #
-# The left side is the **cross-entropy** (交叉熵). The equation is one line: add and subtract $\mathbb E\ln P(x)$.
+# The left side is the **cross-entropy** (交叉熵). The equation is one line: add and subtract $\mathbb E\ln P(x)$
+# ([section 4.1](01_sequence_probability.ipynb) does it slowly).
 # The entropy does not depend on $\theta$. So the loss has a floor that no model goes below, and it reaches the
 # floor exactly when $Q = P$.
 
@@ -241,23 +242,9 @@ record.check("the masked sum promises more than there is, on average", expected(
 record.check("and as probabilities they do not sum to 1", abs(pseudo.exp().sum().item() - 1) > 0.1)
 
 # %% [markdown] name="masked-lmlib-text"
-# `lmlib.pretraining.Masked` chooses 15 % of the words. Of these 80 % become the mask, 10 % a random word, 10 %
-# stay. Labels stand at chosen places only: the other 85 % teach nothing directly, where the causal objective
-# learns from every place.
-
-# %% name="masked-lmlib" tags=["nbval-check-output"]
-many = SpecialTokens(vocab_size=1000, pad=0, start=1, end=2, mask=3)
-texts = torch.randint(4, 1000, (400, 64)).tolist()
-batch = Masked(many, generator=torch.Generator().manual_seed(seed))(texts)
-chosen = batch["labels"] >= 0
-share = chosen.double().mean().item()
-hidden = (batch["input_ids"] == 3)[chosen].double().mean().item()
-stayed = (batch["input_ids"] == batch["labels"])[chosen].double().mean().item()
-record.check("15 % of the places are labels (within 1 %)", abs(share - 0.15) < 0.01)
-record.check(
-    "of these 80 % are masks and 10 % stay (within 3 %)", abs(hidden - 0.8) < 0.03 and abs(stayed - 0.1) < 0.03
-)
-record.check("a label is the original word", bool((torch.tensor(texts)[chosen] == batch["labels"][chosen]).all()))
+# How the places are chosen, and why not all of them become a mask, is the subject of
+# [section 3.4](../03_algorithms/04_pretraining_tasks.ipynb): there 15 % of the words are labels. The other 85 % teach
+# nothing directly, where the causal objective learns from every place.
 
 # %% [markdown] name="denoising"
 # ## 4.6.5 去噪 · Denoising: from a damaged text to the whole one
@@ -621,8 +608,7 @@ record.check("minimised: to the data", torch.allclose(down, second, atol=1e-3))
 
 # %% name="ledger-condition" tags=["ledger"]
 def document_version():
-    """004 §4.2: each masked word is predicted from all words but itself. Both words masked: the best loss would be "
-    "..."""
+    """004 §4.2: each masked word is predicted from all words but itself. The best loss, if both are masked."""
     return -(joint * ((joint / second).log() + (joint / first[:, None]).log())).sum()
 
 

@@ -411,8 +411,8 @@ def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
 # ## 3. Numbers to derive
 #
 # **Operations.** A layer of attention has C = 64, H = 8 and no biases. At which length T do the scores and the
-# mixing ($4T^2C$ FLOPs) cost as much as its four matrices (`crossover`)? And what multiple of its FLOPs at T = 1024
-# does the whole layer need at T = 2048 (`growth`, three digits)?
+# mixing ($4T^2C$ FLOPs) cost as much as its four matrices (`crossover`)? And what multiple of its FLOPs at that
+# length does the whole layer need at twice the length (`growth`)?
 #
 # **A rank.** C = 768, H = 12. What is the largest `rank` that the matrix $W_{QK}$ of one head can have?
 #
