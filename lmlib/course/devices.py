@@ -13,7 +13,7 @@ NAMED = re.compile(r"(GPU|MIG)-\S+")  # as `nvidia-smi -L` lists them
 
 
 def parse_devices(text: str) -> tuple[str, ...]:
-    """`0,1` → ("0", "1"): numbers as torch counts GPUs here, or names that begin with GPU- or MIG-. Raises CourseError."""
+    """`0,1` → ("0", "1"): numbers as torch counts GPUs here, or names with GPU- or MIG- before. Raises CourseError."""
     devices = tuple(part.strip() for part in text.split(","))
     for device in devices:
         if not device.isdecimal() and not NAMED.fullmatch(device):

@@ -55,7 +55,10 @@ def run(recipe: Recipe, processes: OneProcess) -> None:
         return
     step, values = log.evaluations[-1]
     shown = {"loss": log.losses[-1], **values}
-    print(f"after {step} steps:", ", ".join(f"{name} {value:.4f}" for name, value in shown.items()))
+    print(
+        f"after {step} steps:",
+        ", ".join(f"{name} {value:.4f}" for name, value in shown.items()) + "; " + log.describe_speed(),
+    )
     if recipe.training.folder is not None:
         whole = recipe.make_model()
         whole.load_state_dict(weights)

@@ -101,7 +101,7 @@ class Processes(OneProcess):
         mesh = DeviceMesh.from_group([columns, rows], device.type, table, mesh_dim_names=("data", "tensor"))
         self.readers, self.shards = mesh["data"], mesh["tensor"]
         self.row, self.n_rows = self.readers.get_local_rank(), self.readers.size()
-        self.is_first = dist.get_rank() == 0
+        self.is_first, self.n_processes = dist.get_rank() == 0, dist.get_world_size()
 
     def check(self, config: TrainingConfig) -> None:
         if self.mode == "ddp":

@@ -13,7 +13,14 @@ from lmlib.training.log import Log
 from lmlib.training.one_process import OneProcess
 from lmlib.training.random_state import load_random_state, random_state, set_seed
 
-FREE = ("folder", "device", "evaluate_every", "checkpoint_every", "keep_checkpoints")  # may differ when a run goes on
+FREE = (
+    "folder",
+    "device",
+    "recompute",
+    "evaluate_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+)  # may differ when a run goes on
 
 
 @dataclass
