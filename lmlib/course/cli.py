@@ -236,6 +236,20 @@ def get_corpora(
     get(names or [])
 
 
+@data_app.command("tokens")
+def write_tokens(
+    texts: Annotated[list[Path], typer.Argument(help="Text files in UTF-8, each one document.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="The file to write.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A tokenizer's folder. Default: every byte is a token.", show_default=False)
+    ] = None,
+) -> None:
+    """Write texts as one file of tokens, which training reads without loading it."""
+    from lmlib.course.corpora import write_tokens as write
+
+    write(texts, to, tokenizer)
+
+
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,

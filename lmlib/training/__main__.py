@@ -42,7 +42,7 @@ def run(recipe: Recipe, processes: OneProcess) -> None:
     """Train, print how it ended, and write the whole model to the run's folder, where `from_pretrained` reads it."""
     set_seed(recipe.training.seed)
     model = recipe.make_model()
-    batches, held_out = recipe.make_batches()
+    batches, held_out = recipe.data.make_batches()
     log = train(
         model,
         batches,

@@ -1,6 +1,7 @@
 """`python -m tests.benchmarks.gpu`: the share of a GPU's arithmetic that training uses, and of its bandwidth, decoding.
 
-Training counts operations as `lmlib.training.throughput` does; decoding counts the bytes of all weights that a step must read. Both are divided by what the maker states.
+Training counts operations as `lmlib.training.throughput` does; decoding counts the bytes of all weights that a step
+must read. Both are divided by what the maker states.
 """
 
 import argparse
@@ -26,7 +27,7 @@ PROMPT = 16
 
 
 def main() -> None:
-    """Print one line for each measurement, as soon as it is made. Raises SystemExit without a GPU that is in BANDWIDTHS."""
+    """Print a line for each measurement, as soon as it is made. Raises SystemExit without a GPU of BANDWIDTHS."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = {"train-124M": train_gpt2, "train-1B": train_llama, "decode-1B": decode_1b, "decode-7B": decode_7b}
     names |= {"batch-32": against_transformers}
