@@ -33,6 +33,7 @@ class TrainingConfig:
     precision: str = "float32"
     compile: bool = False
     recompute: bool = False  # activation checkpointing: keep only each block's input, and compute the rest again
+    fast: bool = False  # on a CPU, see lmlib.fast: faster, the same up to round-off
     device: str = "auto"
     seed: int = 0  # of what the model draws while it is trained: dropout
     evaluate_every: int | None = None  # steps; the end is always evaluated

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lmlib.fast import TrainingPath
 from lmlib.models.base import IGNORED_LABEL, PretrainedModel
 from lmlib.training.config import TrainingConfig
 from lmlib.training.log import Log
@@ -67,6 +69,7 @@ def train(
     processes = processes or OneProcess(config.torch_device())
     processes.check(config)
     set_recompute(model, config.recompute)
+    fast_path = TrainingPath(model, processes.device, config.precision) if config.fast else None
     meter = Meter(model, config.precision, processes)
     processes.divide(model).train()
     set_seed(config.seed + processes.row)  # each draws dropout of its own for the rows that it reads
@@ -83,7 +86,9 @@ def train(
             meter.begin()
             parts = [next_batch(source, processes.device, step) for _ in range(config.accumulation)]
             weights = weights_of(parts, partial(count, model), processes)
-            value = processes.mean(add_gradients(objective, parts, weights, config.precision))
+            with fast_path.step(rows_of(parts)) if fast_path else nullcontext():
+                own_value = add_gradients(objective, parts, weights, config.precision)
+            value = processes.mean(own_value)
             norm = processes.clip_gradients(model, config.clip)
             check_finite(value, norm, step)
             for optimizer in optimizers:
@@ -131,6 +136,11 @@ def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor], proce
     counts = [float(count(part)) for part in parts]
     all_counts = processes.mean(sum(counts))
     return [n / all_counts for n in counts]
+
+
+def rows_of(parts: list[Batch]) -> int:
+    """How many rows a linear layer multiplies in the smallest of the parts: all positions of all texts."""
+    return min(max(tensor.numel() for tensor in part.values()) for part in parts)
 
 
 def add_gradients(
