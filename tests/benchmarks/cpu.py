@@ -6,6 +6,7 @@ reads as many bytes as the weights have, once for each token: the share of the t
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import tempfile
@@ -34,6 +35,8 @@ from tests.benchmarks.interleaved import Program, Ratio, measure
 from tests.benchmarks.training import BATCHES, SIZES, steps_of
 
 CPU = torch.device("cpu")
+READING = "reading the weights"
+KEPT: list[contextlib.ExitStack] = []  # fast paths that are open as long as programs run in them
 HEAD = "| row | against | measured | min | max | target | rounds | ours |\n" + "| --- " * 8 + "|"
 
 
@@ -127,44 +130,45 @@ class Pair:
 
 
 def train_small(given: argparse.Namespace) -> list[Row]:
-    """4 × 128, where calls cost as much as products."""
+    """4 × 128, where calls cost as much as products: ours, and ours compiled, against scripts."""
     pair = Pair.of("4 × 128")
+    ours = {"": pair.ours(), ", compiled": pair.ours(compiled=True)}
     scripts = {
         "nanoGPT's style, eager, as published": pair.script(pair.plain, fused=False),
         "nanoGPT's style, compiled, fused AdamW": pair.script(pair.plain, compiled=True),
     }
+    check_losses([*ours.values(), *scripts.values()])
     targets = (1.15, None)
-    rows = []
-    for compiled in (False, True):
-        work = f"training step 4 × 128, float32{', compiled' if compiled else ''}"
-        ratios = same_losses(work, pair.ours(compiled=compiled), scripts, given.rounds)
-        rows += [Row(ratio, target) for ratio, target in zip(ratios, targets, strict=True)]
-    return rows
+    return [
+        Row(ratio, target)
+        for how, program in ours.items()
+        for ratio, target in zip(
+            measure(f"training, 5 steps, 4 × 128, float32{how}", program, scripts, given.rounds), targets, strict=True
+        )
+    ]
 
 
 def train_large(given: argparse.Namespace) -> list[Row]:
     """6 × 384: the fast path against a script as published, against one with the same switches, and in bfloat16."""
     pair = Pair.of("6 × 384")
-    path = fast.TrainingPath(peers.ours(pair.size, pair.stored), CPU, "float32")
+    path = fast.TrainingPath(peers.untrained(pair.size), CPU, "float32")
     published = pair.script(pair.plain, fused=False)
-    alike = pair.script(lambda: path.step(pair.ids.numel()))
-    scripts = {"nanoGPT's style, eager, as published": published, "the same with our switches": alike}
-    work = f"training step 6 × 384, float32 ({path.reason or 'fast path'})"
-    rows = [
-        Row(ratio, target)
-        for ratio, target in zip(same_losses(work, pair.ours(), scripts, given.rounds), (1.7, 1.05), strict=True)
-    ]
-    against = {"nanoGPT's style, eager, as published, float32": published}
-    (ratio,) = measure("training step 6 × 384, bfloat16", pair.ours(pair.bfloat16), against, given.rounds)
-    return [*rows, Row(ratio, 2.3)]
+    scripts = {
+        "nanoGPT's style, eager, as published": published,
+        "the same with our switches": pair.script(lambda: path.step(pair.ids.numel())),
+    }
+    ours, halved = pair.ours(), pair.ours(pair.bfloat16)
+    check_losses([ours, *scripts.values()])
+    work = "training, 5 steps, 6 × 384"
+    ratios = measure(f"{work}, float32 ({path.reason or 'fast path'})", ours, scripts, given.rounds)
+    ratios += measure(f"{work}, bfloat16", halved, {"nanoGPT's style, as published, float32": published}, given.rounds)
+    return [Row(ratio, target) for ratio, target in zip(ratios, (1.7, 1.05, 2.3), strict=True)]
 
 
-def same_losses(work: str, ours: Program, against: dict[str, Program], rounds: int) -> list[Ratio]:
-    """Ratios, after a look that the first losses agree; each program has taken as many steps as the others."""
-    first = torch.tensor([program() for program in (ours, *against.values())])
-    if len({program for program in against.values()}) == len(against) and not _has_run(against):
-        torch.testing.assert_close(first, first[:1].expand_as(first), rtol=1e-3, atol=1e-3)
-    return measure(work, ours, against, rounds)
+def check_losses(programs: list[Program]) -> None:
+    """Run each once. Raises AssertionError when they do not begin with the same loss."""
+    first = torch.tensor([program() for program in programs])
+    torch.testing.assert_close(first, first[:1].expand_as(first), rtol=1e-4, atol=1e-4)
 
 
 def mlm(given: argparse.Namespace) -> list[Row]:
@@ -206,9 +210,8 @@ def _mlm_steps(
 
 def weights_read(model: Any) -> int:
     """Bytes of the weights that a step must read: all but the table of positions."""
-    return sum(p.numel() * p.element_size() for p in model.parameters()) - (
-        model.position.weight.numel() * model.position.weight.element_size()
-    )
+    numbers = sum(p.numel() for p in model.parameters()) - model.position.weight.numel()
+    return numbers * model.position.weight.element_size()
 
 
 def reading(n_bytes: int, times: int) -> Program:
@@ -232,12 +235,15 @@ def greedy_programs(given: argparse.Namespace, dtype: str, batch: int, weights: 
     ids = torch.randint(0, size.vocab_size, (batch, decoding.PROMPT_LENGTH), generator=torch.Generator().manual_seed(1))
     n = given.tokens
     options = {"max_new_tokens": n, "do_sample": False, "pad_token_id": 0, "attention_mask": torch.ones_like(ids)}
-    fast.decoding(ours, batch, weights).__enter__()  # for as long as the program runs
+    paths = contextlib.ExitStack()
+    paths.enter_context(fast.decoding(ours, batch, weights))  # until the process ends: the programs run inside
+    KEPT.append(paths)
+    n_bytes = weights_read(plain)
     return {
         "ours": lambda: [row.tokens for row in generate(ours, ids, n, stop=Stop(()))],
         "the plain path": lambda: [row.tokens for row in generate(plain, ids, n, stop=Stop(()))],
         "transformers": lambda: peer.generate(ids, **options)[:, decoding.PROMPT_LENGTH :].tolist(),
-        "reading the weights": reading(weights_read(plain), n),
+        f"{READING}, {n_bytes / 1e6:.0f} MB a token": reading(n_bytes, n),
     }
 
 
@@ -247,41 +253,28 @@ def greedy(dtype: str, given: argparse.Namespace, target: float) -> list[Row]:
     if dtype == "float32":  # in bfloat16 scores tie, and programs may go different ways
         written = [programs[name]() for name in ("ours", "the plain path", "transformers")]
         assert written[0] == written[1] == written[2], "the programs do not write the same tokens"
-    work = f"greedy GPT-2 {given.size} shape, batch 1, {dtype}"
+    work = f"greedy GPT-2 {given.size} shape, {given.tokens} tokens, batch 1, {dtype}"
     ratios = measure(work, programs.pop("ours"), programs, given.rounds)
-    gbs = weights_read_gbs(given, ratios[-1], dtype)
-    targets = {"reading the weights": target}
-    return [Row(_named(r, gbs) if r.peer in targets else r, targets.get(r.peer), r.peer in targets) for r in ratios]
-
-
-def weights_read_gbs(given: argparse.Namespace, reading_ratio: Ratio, dtype: str) -> str:
-    """The bandwidth that reading reached, in words."""
-    size = decoding.SIZES[given.size]
-    with torch.device("meta"):
-        n_weights = sum(p.numel() for p in peers.ours_without_weights(size).parameters()) - size.context * size.d_model
-    n_bytes = n_weights * decoding.DTYPES[dtype].itemsize * given.tokens
-    return f"{n_bytes / (reading_ratio.median * reading_ratio.seconds) / 1e9:.1f} GB/s"
-
-
-def _named(ratio: Ratio, gbs: str) -> Ratio:
-    return Ratio(**{**vars(ratio), "peer": f"{ratio.peer}, {gbs}"})
+    is_share = {r.peer: r.peer.startswith(READING) for r in ratios}
+    return [Row(r, target if is_share[r.peer] else None, is_share[r.peer]) for r in ratios]
 
 
 def batch_8(given: argparse.Namespace) -> list[Row]:
     """Eight texts at once, in bfloat16."""
     programs = greedy_programs(given, "bfloat16", 8)
-    del programs["reading the weights"]
-    ratios = measure(f"greedy GPT-2 {given.size} shape, batch 8, bfloat16", programs.pop("ours"), programs, given.rounds)
+    programs = {name: program for name, program in programs.items() if not name.startswith(READING)}
+    work = f"greedy GPT-2 {given.size} shape, {given.tokens} tokens, batch 8, bfloat16"
+    ratios = measure(work, programs.pop("ours"), programs, given.rounds)
     return [Row(r, 1.3 if r.peer == "transformers" else None) for r in ratios]
 
 
 def int8(given: argparse.Namespace) -> list[Row]:
-    """Weights of one byte against our bfloat16, and what rounding does to the perplexity of a model that was trained."""
+    """Weights of one byte against our bfloat16, and what rounding does to the perplexity of a trained model."""
     rounded = greedy_programs(given, "float32", 1, "int8")
     others = greedy_programs(given, "bfloat16", 1)
     programs = {"our bfloat16, fast path": others["ours"]}
     change = perplexity_change()
-    work = f"greedy GPT-2 {given.size} shape, batch 1, int8 (perplexity {change:+.2%} on a trained 4 × 128)"
+    work = f"greedy GPT-2 {given.size} shape, batch 1, int8 (perplexity {change:+.3%} on a trained 4 × 128)"
     (ratio,) = measure(work, rounded["ours"], programs, given.rounds)
     return [Row(ratio, 1.0)]
 
@@ -290,7 +283,7 @@ def perplexity_change(steps: int = 300) -> float:
     """Train 4 × 128 on the small world's bytes; the relative change of its perplexity on held-out text under int8."""
     text = "\n\n".join(piece.text for piece in world.make(0).corpus("train", "en", 300_000))
     ids = torch.tensor(Bytes().encode(text))
-    model = peers.ours_without_weights(peers.Size(128, 4, 4, 64, 257))
+    model = peers.untrained(peers.Size(128, 4, 4, 64, 257))
     train(model, Loader(Windows(ids[:-20_000], 64), 12, next_tokens), TrainingConfig(steps, 1e-3, device="cpu"))
     rows = ids[-20_000:].unfold(0, 64, 64)
     with torch.no_grad():
