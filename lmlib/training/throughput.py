@@ -69,7 +69,7 @@ class Meter:
     def __init__(self, model: nn.Module, precision: str, processes: OneProcess):
         self.model_cost = operations_per_token(model, 0)
         self.position_cost = operations_per_token(model, 1) - self.model_cost  # of a token, for each it is compared to
-        self.processes, self.device = processes, processes.device
+        self.processes, self.device, self.own = processes, processes.device, psutil.Process()
         self.peak = None
         if self.device.type == "cuda":
             own = peak_operations(torch.cuda.get_device_name(self.device), precision)
@@ -93,4 +93,4 @@ class Meter:
     def _memory(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        return psutil.Process().memory_info().rss
+        return self.own.memory_info().rss

@@ -7,6 +7,7 @@ reads as many bytes as the weights have, once for each token: the share of the t
 
 import argparse
 import contextlib
+import math
 import os
 import platform
 import tempfile
@@ -300,7 +301,8 @@ def bpe(given: argparse.Namespace, n_chars: int = 10_000_000) -> list[Row]:
     import tokenizers
 
     pieces = [piece.text for piece in world.make(0).corpus("train", "en", n_chars // 5)]
-    texts = pieces * max(1, n_chars // sum(map(len, pieces)))
+    texts = pieces * math.ceil(n_chars / sum(map(len, pieces)))
+    n_words = len({word for piece in pieces for word in piece.split()})
     ours = BytePairEncoding.train(pieces[:2000], 4096)
     with tempfile.TemporaryDirectory() as folder:
         ours.save(Path(folder))
@@ -317,7 +319,8 @@ def bpe(given: argparse.Namespace, n_chars: int = 10_000_000) -> list[Row]:
         for text in texts:
             ours.encode(text)
 
-    return [Row(r) for r in measure(f"BPE encoding, {size:.1f} MB, {len(texts)} texts", encode, programs, given.rounds)]
+    work = f"BPE encoding, {size:.1f} MB of few words ({n_words:,}), {len(texts):,} texts"
+    return [Row(r) for r in measure(work, encode, programs, given.rounds)]
 
 
 if __name__ == "__main__":
