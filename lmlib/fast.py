@@ -132,9 +132,9 @@ def blocks_missing(dtype: torch.dtype) -> str | None:
     """Why oneDNN's arranged weights cannot be used here; None when they can."""
     if not torch.backends.mkldnn.is_available():
         return "torch was built without oneDNN"
-    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return "the processor has no instructions that oneDNN needs for bfloat16"
     try:
+        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return "the processor has no instructions that oneDNN needs for bfloat16"
         one = torch.ones(1, 8, dtype=dtype)
         in_blocks(torch.ones(8, 8, dtype=dtype), None, 1)(one)
     except (AttributeError, NotImplementedError, RuntimeError) as error:
