@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
 from lmlib import plots
@@ -153,7 +154,7 @@ def report_curves(rounds: int, largest: int) -> list[Curve]:
 
     sizes = _doubling(largest // 16, largest)
     found = measured({n: _call(write, n) for n in sizes}, rounds)
-    return [Curve("report", "report.html and report.json", "notebooks", "1: a row for each", *found)]
+    return [Curve("report", "one run", "notebooks", "1: a row for each", *found)]
 
 
 def _doubling(smallest: int, largest: int) -> list[int]:
@@ -175,6 +176,9 @@ def draw(curves: list[Curve], path: Path) -> None:
             ax.plot(curve.sizes, fitted, color=colour, linestyle=dash, label=label)
             ax.plot(curve.sizes, curve.seconds, color=colour, linestyle="", marker=plots.MARKERS[i])
         ax.set(xscale="log", yscale="log", xlabel=own[0].unit, ylabel="seconds")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+        ax.set_xticks(own[0].sizes, [f"{size:,}" if size < 1e5 else f"{size:.1e}" for size in own[0].sizes])
         ax.legend()
     path.write_bytes(plots.as_png(figure))
 
@@ -186,7 +190,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="of the largest sizes; 0.25 for a quick look")
     given = parser.parse_args()
-    kinds = {attention_curves: 2048, training_curves: 512, decoding_curves: 512, report_curves: 1600}
+    kinds = {attention_curves: 2048, training_curves: 1024, decoding_curves: 512, report_curves: 1600}
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, the fastest of {given.rounds} rounds\n")
     print("| cost | sizes | seconds | slope | error | for large sizes |\n" + "| --- " * 6 + "|")
     curves: list[Curve] = []
