@@ -82,7 +82,7 @@ def decoding(model: nn.Module, rows: int = 1, weights: str = "same") -> Iterator
             if isinstance(result, str):
                 paths.reasons[name] = result
             else:
-                layer.forward = _checked(layer, result)  # type: ignore[method-assign]
+                layer.forward = _checked(layer, result)  # type: ignore[method-assign, assignment]
                 changed.append(layer)
         yield paths
     finally:

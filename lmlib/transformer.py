@@ -7,7 +7,7 @@ Shapes: B batch, H heads, T length, S memory length, C d_model.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +103,7 @@ class Block(nn.Module):
 
         `self_attention`: mask, causal, bias, rotary, cache, as `MultiHeadAttention.forward` takes them.
         """
-        given = {"return_weights": return_weights, **self_attention}
+        given: dict[str, Any] = {"return_weights": return_weights, **self_attention}
         if self.recompute and self.training and torch.is_grad_enabled() and self_attention.get("cache") is None:
             return checkpoint(self._sublayers, x, memory, memory_mask, use_reentrant=False, **given)
         return self._sublayers(x, memory, memory_mask, **given)

@@ -90,7 +90,8 @@ def _ids(
 
 def _write_ids(file: BinaryIO, pieces: Iterable[Sequence[int]], width: int, vocab_size: int) -> int:
     """Write ids in large blocks; their number."""
-    total, waiting = 0, []
+    total = 0
+    waiting: list[int] = []
     for piece in pieces:
         waiting.extend(piece)
         if len(waiting) >= BUFFERED:
