@@ -2,6 +2,7 @@
 
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,22 @@ def test_a_number_counts_among_the_gpus_that_a_scheduler_left_visible(monkeypatc
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-5f,7")
     with Devices(("1",)).one() as own:
         assert own == {"CUDA_VISIBLE_DEVICES": "GPU-5f"}
+
+
+def test_who_finds_no_free_device_waits_for_the_first_that_is_given_back() -> None:
+    pool = Devices(("0", "1"))
+
+    def take() -> str:
+        with pool.one() as own:
+            return own["CUDA_VISIBLE_DEVICES"]
+
+    with ThreadPoolExecutor(1) as threads:
+        with pool.one() as first:
+            with pool.one() as second:
+                assert [first["CUDA_VISIBLE_DEVICES"], second["CUDA_VISIBLE_DEVICES"]] == ["0", "1"]
+                third = threads.submit(take)
+                assert not wait([third], timeout=0.5).done
+            assert third.result(timeout=60) == "1"
 
 
 def test_a_device_is_given_back_when_the_notebook_fails() -> None:
