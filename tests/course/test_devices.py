@@ -85,13 +85,12 @@ def test_who_finds_no_free_device_waits_for_the_first_that_is_given_back() -> No
         with pool.one() as own:
             return own["CUDA_VISIBLE_DEVICES"]
 
-    with ThreadPoolExecutor(1) as threads:
-        with pool.one() as first:
-            with pool.one() as second:
-                assert [first["CUDA_VISIBLE_DEVICES"], second["CUDA_VISIBLE_DEVICES"]] == ["0", "1"]
-                third = threads.submit(take)
-                assert not wait([third], timeout=0.5).done
-            assert third.result(timeout=60) == "1"
+    with ThreadPoolExecutor(1) as threads, pool.one() as first:
+        with pool.one() as second:
+            assert [first["CUDA_VISIBLE_DEVICES"], second["CUDA_VISIBLE_DEVICES"]] == ["0", "1"]
+            third = threads.submit(take)
+            assert not wait([third], timeout=0.5).done
+        assert third.result(timeout=60) == "1"
 
 
 def test_a_device_is_given_back_when_the_notebook_fails() -> None:
