@@ -17,7 +17,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from lmlib.course import book, machine, notebooks, parameters
+from lmlib.course import book, machine, memory, notebooks, parameters
+from lmlib.course.devices import Devices, require_devices
 from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
 from lmlib.course.execution import Execution, Failure, Watch, execute, thread_settings
 from lmlib.course.notebooks import Notebook
@@ -38,6 +39,7 @@ class Settings:
     timeout: float = 3600
     force: bool = False
     engine: str = "kernel"  # or warm: processes forked from one server
+    devices: tuple[str, ...] = ()  # GPUs that are handed out, one to each notebook that runs
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def run(paths: list[Path], settings: Settings) -> list[Result]:
     results = {} if settings.force else unchanged(keys, settings.out)
     tasks = [task_of(name, path, keys[name], settings) for name, path in selected.items() if name not in results]
     require_runnable(tasks, settings)
-    jobs, threads = machine.jobs_and_threads(len(tasks), settings.jobs)
+    jobs, threads = jobs_and_threads(tasks, settings)
     with Display(len(selected)) as display:
         for result in results.values():
             display.ended(result.name, result.status, "")
@@ -98,6 +100,11 @@ def run(paths: list[Path], settings: Settings) -> list[Result]:
     return rows
 
 
+def jobs_and_threads(tasks: list[Task], settings: Settings) -> tuple[int, int]:
+    """How many notebooks run at once, and the threads of each: with devices one for each device."""
+    return machine.jobs_and_threads(len(tasks), len(settings.devices) or settings.jobs)
+
+
 @contextmanager
 def _server(engine: str, threads: int) -> Iterator[str | None]:
     """The address of a warm server where the engine needs one; it sets the threads of all that it forks."""
@@ -114,37 +121,47 @@ def execute_all(
     tasks: list[Task], settings: Settings, jobs: int, threads: int, display: Display, results: dict[str, Result]
 ) -> None:
     """Execute tasks side by side and add each result when it is written. An interrupt ends all kernels."""
-    stop = Event()
+    stop, devices = Event(), Devices(settings.devices)
     with _server(settings.engine, threads) as server, ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             running: dict[Future[Execution], Task] = {
-                pool.submit(_execute, task, settings, threads, server, stop, display): task for task in tasks
+                pool.submit(_execute, task, settings, threads, server, devices, stop, display): task for task in tasks
             }
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     task = running.pop(future)
-                    results[task.name] = _settle(task, future.result(), settings, display)
+                    results[task.name] = _settle(task, future.result(), settings, jobs, display)
         except BaseException:
             stop.set()
             raise
 
 
 def _execute(
-    task: Task, settings: Settings, threads: int, server: str | None, stop: Event, display: Display
+    task: Task,
+    settings: Settings,
+    threads: int,
+    server: str | None,
+    devices: Devices,
+    stop: Event,
+    display: Display,
 ) -> Execution:
     if stop.is_set():
         return Execution(0.0, failure=Failure("stopped", "interrupted"))
     display.began(task.name, len(task.notebook["cells"]))
     watch = Watch(settings.timeout, stop, lambda index, cell: display.cell(task.name, index, cell))
     try:
-        return execute(task.notebook, task.path.parent, task.parameters, threads, watch, server)
+        with devices.one() as own:
+            return execute(task.notebook, task.path.parent, task.parameters, threads, watch, server, own)
     except OSError as error:
         return Execution(0.0, failure=Failure("start", f"no temporary files can be written ({error.strerror})"))
 
 
-def _settle(task: Task, execution: Execution, settings: Settings, display: Display) -> Result:
+def _settle(task: Task, execution: Execution, settings: Settings, jobs: int, display: Display) -> Result:
     """Write the executed notebook and its result; what a failed run leaves there is whole, too."""
+    if execution.failure is not None:
+        failure = memory.with_advice(execution.failure, task.notebook, task.parameters, jobs)
+        execution = replace(execution, failure=failure)
     result = _judge(task, execution)
     with _clear_sentence_when_unwritable(settings.out):
         if execution.notebook is not None:
@@ -252,6 +269,7 @@ def require_runnable(tasks: list[Task], settings: Settings) -> None:
         return
     if settings.device == "cuda":
         _require_cuda()
+    require_devices(settings.devices)
     from jupyter_client.kernelspec import KernelSpecManager
 
     installed = KernelSpecManager().find_kernel_specs()

@@ -109,6 +109,22 @@ Parameters = Annotated[
 
 Jobs = Annotated[int | None, typer.Option(min=1, help="Notebooks at once. Default: one a core.", show_default=False)]
 
+Devices = Annotated[
+    str | None,
+    typer.Option(metavar="0,1,…", help="GPUs, one for each notebook that runs; a free one goes to the next."),
+]
+
+
+def _devices(given: str | None, device: str, jobs: int | None) -> tuple[str, ...]:
+    """The GPUs to hand out. Raises CourseError where another option says otherwise."""
+    from lmlib.course.devices import parse_devices
+
+    if given is None:
+        return ()
+    if device == "cpu" or jobs is not None:
+        raise CourseError("--devices runs a notebook on each of the GPUs; leave out --device cpu and --jobs")
+    return parse_devices(given)
+
 
 @app.command()
 def run(
@@ -116,6 +132,7 @@ def run(
     profile: ProfileOption = Profile.quick,
     parameter: Parameters = None,
     device: DeviceOption = Device.auto,
+    devices: Devices = None,
     jobs: Jobs = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 3600,
     out: Annotated[Path, typer.Option(help="Folder for the report and the executed notebooks.")] = Path("build/run"),
@@ -129,7 +146,8 @@ def run(
     from lmlib.course.parameters import parse_pairs
 
     given = parse_pairs(parameter or [])
-    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force, engine))
+    own = _devices(devices, device, jobs)
+    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force, engine, own))
 
 
 @app.command()
@@ -158,6 +176,7 @@ def sweep(
     parameter: Parameters = None,
     profile: ProfileOption = Profile.quick,
     device: DeviceOption = Device.auto,
+    devices: Devices = None,
     jobs: Jobs = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that a run may take.")] = 3600,
     retries: Annotated[int, typer.Option(min=0, help="More tries for a run that died, or did not start.")] = 1,
@@ -172,7 +191,8 @@ def sweep(
     if bool(grid) == bool(file):
         raise CourseError("give the grid, as in --grid width=32,64 --grid seed=0,1, or a --file, one of both")
     values = sweeps.parse_grid(grid or []) if file is None else sweeps.read_grid(file)
-    settings = Settings(out, profile.value, device.value, parse_pairs(parameter or []), jobs, timeout, force)
+    own, given = _devices(devices, device, jobs), parse_pairs(parameter or [])
+    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, devices=own)
     sweeps.sweep(notebook, values, settings, retries)
 
 
@@ -214,6 +234,20 @@ def get_corpora(
     if bool(names) == everything:
         raise CourseError("name the corpora, or give --all; `lmbook data list` shows the names")
     get(names or [])
+
+
+@data_app.command("tokens")
+def write_tokens(
+    texts: Annotated[list[Path], typer.Argument(help="Text files in UTF-8, each one document.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="The file to write.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="A tokenizer's folder. Default: every byte is a token.", show_default=False)
+    ] = None,
+) -> None:
+    """Write texts as one file of tokens, which training reads without loading it."""
+    from lmlib.course.corpora import write_tokens as write
+
+    write(texts, to, tokenizer)
 
 
 @app.command()

@@ -1,8 +1,12 @@
-"""`lmbook data`: the corpora that have a name, shown and fetched."""
+"""`lmbook data`: the corpora that have a name, shown and fetched; texts written as tokens."""
+
+from pathlib import Path
 
 from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.data import DataError, corpora, load
 from lmlib.data.registry import is_here
+
+END_OF_TEXT = "<|endoftext|>"
 
 
 def show_list() -> None:
@@ -38,3 +42,28 @@ def get(names: list[str]) -> None:
             failed.append(str(error))
     if failed:
         raise WorkFailedError("\n".join(failed))
+
+
+def write_tokens(texts: list[Path], to: Path, tokenizer_folder: Path | None) -> None:
+    """Write the texts as a file of tokens, after each the tokenizer's <|endoftext|> where it has that.
+
+    Raises CourseError for a tokenizer or a text that is not there, WorkFailedError when the file cannot be written.
+    """
+    from lmlib.data.token_file import text_parts
+    from lmlib.data.token_file import write_tokens as write
+    from lmlib.text import tokenizer_json
+    from lmlib.text.bytes import Bytes
+
+    for text in texts:
+        if not text.is_file():
+            raise CourseError(f"{text}: there is no such file")
+    try:
+        tokenizer = Bytes() if tokenizer_folder is None else tokenizer_json.load(tokenizer_folder)
+    except (FileNotFoundError, ValueError) as error:
+        raise CourseError(str(error)) from None
+    try:
+        end = tokenizer.vocabulary.get(END_OF_TEXT)
+        n = write(to, map(text_parts, texts), tokenizer.encode_plain, len(tokenizer), end)
+    except (DataError, ValueError) as error:
+        raise WorkFailedError(str(error)) from None
+    print(f"{to}: {n:,} tokens of a vocabulary of {len(tokenizer):,}")

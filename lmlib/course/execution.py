@@ -23,6 +23,7 @@ from lmlib.course.record import RECORD_VARIABLE
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 TRACEBACK_LINES = 15
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
+KILLED = "ended by signal 9"  # in the message of a process that the system, or a person, killed
 
 
 @dataclass(frozen=True)
@@ -64,29 +65,32 @@ def execute(
     threads: int | None = None,
     watch: Watch | None = None,
     server: str | None = None,
+    environment: dict[str, str] | None = None,
 ) -> Execution:
     """Execute a notebook with `cwd` as the kernel's folder; a kernel that fails to start is tried once more.
 
-    With the address of a warm server the notebook's process is forked there, and no kernel is started.
+    With the address of a warm server the notebook's process is forked there, and no kernel is started. `environment`
+    adds to that of this process.
     """
     watch = watch or Watch()
+    added = thread_settings(threads) | (environment or {})
     job = {"parameters": parameters, "cwd": str(cwd), "server": server}
     for attempt in (1, 2):
         with tempfile.TemporaryDirectory(prefix="lmbook-", ignore_cleanup_errors=True) as name:
-            execution = _execute_in(Path(name), nb, job, threads, watch)
+            execution = _execute_in(Path(name), nb, job, added, watch)
         if attempt == 1 and execution.failure and execution.failure.kind == "start":
             continue
         break
     return execution
 
 
-def _execute_in(folder: Path, nb: Notebook, job: dict[str, Any], threads: int | None, watch: Watch) -> Execution:
+def _execute_in(folder: Path, nb: Notebook, job: dict[str, Any], added: dict[str, str], watch: Watch) -> Execution:
     (folder / "notebook.ipynb").write_text(json.dumps(nb), "utf-8")
     (folder / "job.json").write_text(json.dumps(job), "utf-8")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "lmlib.course.worker", str(folder)],
-            env=_environment(folder, threads),
+            env=_environment(folder) | added,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -105,7 +109,7 @@ def _execute_in(folder: Path, nb: Notebook, job: dict[str, Any], threads: int | 
     return execution
 
 
-def _environment(folder: Path, threads: int | None) -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[2])  # so that notebooks find lmlib when it is not installed
     env = dict(os.environ)
     env |= {
@@ -115,7 +119,7 @@ def _environment(folder: Path, threads: int | None) -> dict[str, str]:
         "TQDM_DISABLE": "1",  # bars on stderr would change the stored outputs
         "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
     }
-    return env | thread_settings(threads)
+    return env
 
 
 def thread_settings(threads: int | None) -> dict[str, str]:
@@ -203,9 +207,10 @@ def _reported(returncode: int, folder: Path) -> Failure | None:
     if returncode == 0:
         return None
     log = (folder / "log").read_text("utf-8", errors="replace").strip().splitlines()
+    ended = f"was {KILLED}" if returncode == -9 else f"ended with code {returncode}"
     return Failure(
         "died" if begun else "start",
-        f"the process that ran the notebook ended with code {returncode}",
+        f"the process that ran the notebook {ended}",
         cell,
         "\n".join(log[-TRACEBACK_LINES:]),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from lmlib.course import batch, book, machine, notebooks
+from lmlib.course import batch, book, notebooks
 from lmlib.course.batch import GOOD, Result, Settings, Task
 from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
 from lmlib.course.parameters import parse_value
@@ -92,7 +92,7 @@ def sweep(notebook: Path, grid: Mapping[str, Sequence[Any]], settings: Settings,
     results = {} if settings.force else batch.unchanged(keys, settings.out)
     tasks = [batch.task_of(name, path, keys[name], own) for name, own in each.items() if name not in results]
     batch.require_runnable(tasks, settings)
-    jobs, threads = machine.jobs_and_threads(len(tasks), settings.jobs)
+    jobs, threads = batch.jobs_and_threads(tasks, settings)
     with Display(len(each)) as display:
         for result in results.values():
             display.ended(result.name, result.status, "")

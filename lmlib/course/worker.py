@@ -28,6 +28,7 @@ def main(folder: Path) -> None:
     from papermill.exceptions import PapermillExecutionError
 
     job = json.loads((folder / "job.json").read_text("utf-8"))
+    manager = _kernel_manager()
     papermill_engines.register("watched", _watched_engine(folder / "cells", job["server"]))
     try:
         papermill.execute_notebook(
@@ -38,11 +39,12 @@ def main(folder: Path) -> None:
             engine_name="watched",
             progress_bar=False,
             start_timeout=START_TIMEOUT,
+            **({} if job["server"] else {"kernel_manager_class": manager}),
         )
     except PapermillExecutionError:
         pass
-    except DeadKernelError:
-        _fail(folder, "died", "the kernel died (a crash, os._exit, or killed for want of memory)")
+    except DeadKernelError as error:
+        _fail(folder, "died", str(error) if job["server"] else f"the kernel died: it {manager.how_it_ended}")
     except Exception as error:
         kind = "error" if (folder / "cells").exists() else "start"
         _fail(folder, kind, f"{type(error).__name__}: {error}")
@@ -79,6 +81,27 @@ def _engine(server: str | None) -> type:
 
     os.environ[SOCKET_VARIABLE] = server
     return WarmEngine
+
+
+def _kernel_manager() -> Any:
+    """A manager of kernels that says afterwards how its kernel ended: killed by a signal, or with a code."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    class WatchedManager(AsyncKernelManager):
+        """The manager, watched."""
+
+        how_it_ended = "ended"
+
+        async def _async_is_alive(self) -> bool:
+            alive = await super()._async_is_alive()
+            code = None if alive else getattr(getattr(self.provisioner, "process", None), "returncode", None)
+            if code is not None:
+                WatchedManager.how_it_ended = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+            return alive
+
+        is_alive = _async_is_alive
+
+    return WatchedManager
 
 
 def _fail(folder: Path, kind: str, message: str) -> None:

@@ -73,6 +73,12 @@ class Windows(Sequence[Tensor]):
         return self.ids[start : start + self.length]
 
 
+def next_tokens(windows: list[Tensor]) -> Batch:
+    """A batch in which every token is the label of the place before it; the model moves the labels itself."""
+    ids = torch.stack(windows)
+    return {"input_ids": ids, "labels": ids}
+
+
 def bucket(order: Sequence[int], lengths: Sequence[int], batch_size: int, generator: torch.Generator) -> list[int]:
     """The same order, rearranged so that each batch holds examples of nearly one length, and so little padding.
 
@@ -118,26 +124,29 @@ class Loader(Iterator[Batch]):
         self.lengths = [bucket_by(example) for example in examples] if bucket_by else None
         self.batches_per_epoch = len(examples) // batch_size
         self.n_batches = 0  # given so far, in all epochs
-        self._order: tuple[int, Sequence[int]] | None = None  # the epoch, and its order
+        self._order: tuple[int, Tensor] | None = None  # the epoch, and its order
 
     def __next__(self) -> Batch:
-        epoch, place = divmod(self.n_batches, self.batches_per_epoch)
-        order = self._order_of(epoch)
-        chosen = [self.examples[i] for i in order[place * self.batch_size : (place + 1) * self.batch_size]]
+        chosen = [self.examples[i] for i in self.next_examples()]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mixed(self.seed, "batch", self.n_batches))
             batch = self.collate(chosen)
         self.n_batches += 1
         return batch
 
-    def _order_of(self, epoch: int) -> Sequence[int]:
+    def next_examples(self) -> list[int]:
+        """The numbers of the examples that the next batch holds."""
+        epoch, place = divmod(self.n_batches, self.batches_per_epoch)
+        return self._order_of(epoch)[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+
+    def _order_of(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(_mixed(self.seed, "order", epoch))
             n = len(self.examples)
-            order = torch.randperm(n, generator=generator).tolist() if self.shuffle else range(n)
+            order = torch.randperm(n, generator=generator) if self.shuffle else torch.arange(n)
             order = order[: self.batches_per_epoch * self.batch_size]
             if self.lengths is not None:
-                order = bucket(order, self.lengths, self.batch_size, generator)
+                order = torch.tensor(bucket(order.tolist(), self.lengths, self.batch_size, generator))
             self._order = (epoch, order)
         return self._order[1]
 

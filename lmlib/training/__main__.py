@@ -42,7 +42,7 @@ def run(recipe: Recipe, processes: OneProcess) -> None:
     """Train, print how it ended, and write the whole model to the run's folder, where `from_pretrained` reads it."""
     set_seed(recipe.training.seed)
     model = recipe.make_model()
-    batches, held_out = recipe.make_batches()
+    batches, held_out = recipe.data.make_batches()
     log = train(
         model,
         batches,
@@ -55,7 +55,10 @@ def run(recipe: Recipe, processes: OneProcess) -> None:
         return
     step, values = log.evaluations[-1]
     shown = {"loss": log.losses[-1], **values}
-    print(f"after {step} steps:", ", ".join(f"{name} {value:.4f}" for name, value in shown.items()))
+    print(
+        f"after {step} steps:",
+        ", ".join(f"{name} {value:.4f}" for name, value in shown.items()) + "; " + log.describe_speed(),
+    )
     if recipe.training.folder is not None:
         whole = recipe.make_model()
         whole.load_state_dict(weights)

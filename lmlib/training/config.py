@@ -32,6 +32,8 @@ class TrainingConfig:
     accumulation: int = 1  # batches whose gradients are added up before a step
     precision: str = "float32"
     compile: bool = False
+    recompute: bool = False  # activation checkpointing: keep only each block's input, and compute the rest again
+    fast: bool = False  # on a CPU, see lmlib.fast: faster, the same up to round-off
     device: str = "auto"
     seed: int = 0  # of what the model draws while it is trained: dropout
     evaluate_every: int | None = None  # steps; the end is always evaluated

@@ -1,5 +1,6 @@
 """What happened in a run, step by step."""
 
+import statistics
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,23 +14,56 @@ class Log:
     """One entry a step; evaluations are (steps done, name → value).
 
     A step's loss is the one before the step. The learning rate is the share of the schedule times the highest rate.
+    What differs from run to run, times and memory, is left out when two logs are compared.
     """
 
     losses: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     gradient_norms: list[float] = field(default_factory=list)  # before clipping
     evaluations: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)  # real ones, of all processes together
+    seconds: list[float] = field(default_factory=list, compare=False)  # without evaluations and checkpoints
+    memory: int | None = field(default=None, compare=False)  # bytes, the most of this process: of its GPU, or else all
+    operations_per_token: float | None = field(default=None, compare=False)  # see throughput.py
+    peak: float | None = field(default=None, compare=False)  # operations per second of all devices; None: not known
 
     @property
     def n_steps(self) -> int:
         """Steps done."""
         return len(self.losses)
 
-    def record(self, loss: float, learning_rate: float, gradient_norm: float) -> None:
+    def record(
+        self, loss: float, learning_rate: float, gradient_norm: float, tokens: int = 0, seconds: float = 0.0
+    ) -> None:
         """Add a step."""
         self.losses.append(loss)
         self.learning_rates.append(learning_rate)
         self.gradient_norms.append(gradient_norm)
+        self.tokens.append(tokens)
+        self.seconds.append(seconds)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The median over the steps, so that a first one that compiles does not count; None without tokens."""
+        rates = [n / seconds for n, seconds in zip(self.tokens, self.seconds, strict=True) if n and seconds]
+        return statistics.median(rates) if rates else None
+
+    @property
+    def mfu(self) -> float | None:
+        """Model FLOPs utilisation, the share of the devices' peak that went into the model; None where not known.
+
+        Work that recomputing adds is not counted. Source: Chowdhery et al. 2022, section 4.1.
+        """
+        if self.tokens_per_second is None or self.operations_per_token is None or self.peak is None:
+            return None
+        return self.tokens_per_second * self.operations_per_token / self.peak
+
+    def describe_speed(self) -> str:
+        """Tokens a second, MFU and memory, as far as they are known; other at every run."""
+        rate, mfu = self.tokens_per_second, self.mfu
+        facts = ["tokens/s unknown" if rate is None else f"{rate:,.0f} tokens/s"]
+        facts.append("MFU unknown" if mfu is None else f"MFU {mfu:.1%}")
+        return ", ".join(facts + ([] if self.memory is None else [f"{self.memory / 2**30:.2f} GiB"]))
 
     def evaluation(self, name: str) -> tuple[list[int], list[float]]:
         """The steps at which `name` was evaluated, and its values. Raises ValueError for a name that never was."""

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lmlib.fast import TrainingPath
 from lmlib.models.base import IGNORED_LABEL, PretrainedModel
 from lmlib.training.config import TrainingConfig
 from lmlib.training.log import Log
@@ -17,6 +19,8 @@ from lmlib.training.progress import progress_bar
 from lmlib.training.random_state import load_random_state, random_state, set_seed
 from lmlib.training.run import Run
 from lmlib.training.schedules import rate_at
+from lmlib.training.throughput import Meter
+from lmlib.transformer import Block
 
 Count = Callable[[Any, Batch], int | Tensor]
 Evaluate = Callable[[nn.Module], dict[str, float]]
@@ -64,6 +68,9 @@ def train(
     """
     processes = processes or OneProcess(config.torch_device())
     processes.check(config)
+    set_recompute(model, config.recompute)
+    fast_path = TrainingPath(model, processes.device, config.precision) if config.fast else None
+    meter = Meter(model, config.precision, processes)
     processes.divide(model).train()
     set_seed(config.seed + processes.row)  # each draws dropout of its own for the rows that it reads
     optimizers = make_optimizers(model, config)
@@ -76,16 +83,20 @@ def train(
         for step in range(log.n_steps, config.steps):
             share = rate_at(step, config.schedule, config.steps, config.warmup_steps, config.final_rate)
             set_rate(optimizers, share)
+            meter.begin()
             parts = [next_batch(source, processes.device, step) for _ in range(config.accumulation)]
             weights = weights_of(parts, partial(count, model), processes)
-            value = processes.mean(add_gradients(objective, parts, weights, config.precision))
+            with fast_path.step(rows_of(parts)) if fast_path else nullcontext():
+                own_value = add_gradients(objective, parts, weights, config.precision)
+            value = processes.mean(own_value)
             norm = processes.clip_gradients(model, config.clip)
             check_finite(value, norm, step)
             for optimizer in optimizers:
                 optimizer.step()
                 optimizer.zero_grad()
-            log.record(value, share * config.learning_rate, norm)
-            bar.set_postfix_str(f"loss {value:.3f}", refresh=False)
+            tokens, seconds = meter.end(parts, log)
+            log.record(value, share * config.learning_rate, norm, tokens, seconds)
+            bar.set_postfix_str(f"loss {value:.3f}, {tokens / seconds:,.0f} tokens/s", refresh=False)
             bar.update()
             if evaluate and is_due(step + 1, config.evaluate_every, config.steps):
                 log.evaluations.append((step + 1, evaluated(model, evaluate)))
@@ -93,6 +104,15 @@ def train(
                 run.save()
     model.eval()
     return log
+
+
+def set_recompute(model: nn.Module, recompute: bool) -> None:
+    """Have every block keep all for backward, or only its input. Raises ValueError for a model that has no blocks."""
+    blocks = [module for module in model.modules() if isinstance(module, Block)]
+    if recompute and not blocks:
+        raise ValueError(f"recompute=True needs blocks of lmlib.transformer; {type(model).__name__} has none")
+    for block in blocks:
+        block.recompute = recompute
 
 
 def next_batch(source: Iterator[Batch], device: torch.device, step: int) -> Batch:
@@ -116,6 +136,11 @@ def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor], proce
     counts = [float(count(part)) for part in parts]
     all_counts = processes.mean(sum(counts))
     return [n / all_counts for n in counts]
+
+
+def rows_of(parts: list[Batch]) -> int:
+    """How many rows a linear layer multiplies in the smallest of the parts: all positions of all texts."""
+    return min(max(tensor.numel() for tensor in part.values()) for part in parts)
 
 
 def add_gradients(

@@ -18,6 +18,7 @@ class OneProcess:
 
     is_first = True  # whether this is the one that logs, shows progress and writes checkpoints
     row, n_rows = 0, 1  # which of how many slices of a batch it reads
+    n_processes = 1
 
     def __init__(self, device: torch.device):
         self.device = device

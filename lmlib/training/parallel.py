@@ -7,7 +7,7 @@ Sources: Shoeybi et al. 2019 (tensor); Li et al. 2020 (DDP); Zhao et al. 2023 (F
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from torch.export import register_dataclass
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from lmlib.data.token_file import TokenLoader
 from lmlib.models.base import Output
 from lmlib.training import whole_state
 from lmlib.training.config import TrainingConfig
@@ -101,7 +102,7 @@ class Processes(OneProcess):
         mesh = DeviceMesh.from_group([columns, rows], device.type, table, mesh_dim_names=("data", "tensor"))
         self.readers, self.shards = mesh["data"], mesh["tensor"]
         self.row, self.n_rows = self.readers.get_local_rank(), self.readers.size()
-        self.is_first = dist.get_rank() == 0
+        self.is_first, self.n_processes = dist.get_rank() == 0, dist.get_world_size()
 
     def check(self, config: TrainingConfig) -> None:
         if self.mode == "ddp":
@@ -128,7 +129,9 @@ class Processes(OneProcess):
             fully_shard(model, mesh=self.readers, reshard_after_forward=True)
         return model
 
-    def share(self, batches: Any) -> "SharedBatches":
+    def share(self, batches: Any) -> Iterable[Batch]:
+        if isinstance(batches, TokenLoader):
+            return batches.part(self.row, self.n_rows)
         return SharedBatches(batches, self.row, self.n_rows)
 
     def objective(self, model: Any, loss: Loss) -> Callable[[Batch], Tensor]:

@@ -5,8 +5,10 @@
     training: {steps: 2000, learning_rate: 1.0e-3, folder: runs/shakespeare}
     parallel: {mode: fsdp+tensor, tensor: 2}
 
-The model is a decoder-only family of `lmlib.models` with the fields of its config; its tokens are bytes. `training` has
-the fields of `TrainingConfig`, `parallel` (absent for one process) those of `Parallelism`.
+The model is a decoder-only family of `lmlib.models` with the fields of its config. Its tokens are the bytes of a text
+that has a name, as here, or those of a file: `data: {file: tokens.bin, length: 64, batch_size: 12}`, which
+`lmbook data tokens` writes.
+`training` has the fields of `TrainingConfig`, `parallel` (absent for one process) those of `Parallelism`.
 """
 
 from dataclasses import dataclass, fields
@@ -19,7 +21,8 @@ from torch import Tensor, nn
 
 from lmlib import data
 from lmlib.data import world
-from lmlib.data.batching import Loader, Windows
+from lmlib.data.batching import Batch, Loader, Windows, next_tokens
+from lmlib.data.token_file import TokenFile, TokenLoader
 from lmlib.models import FAMILIES, family_of
 from lmlib.models.causal import CausalModel
 from lmlib.text.bytes import Bytes
@@ -49,13 +52,52 @@ class TextData:
             return "\n\n".join(text.text for text in corpus)
         return data.load(self.name).text()
 
+    def vocab_size(self) -> int:
+        """The tokens are bytes."""
+        return len(Bytes())
+
+    def make_batches(self) -> tuple[Loader, list[Batch]]:
+        """The loader of the training text, and batches of the text that is held out."""
+        ids = torch.tensor(Bytes().encode(self.text()))
+        n_held_out = int(len(ids) * HELD_OUT)
+        windows = Windows(ids[:-n_held_out], self.length)
+        rows = ids[-n_held_out:].unfold(0, self.length, self.length)[:EVALUATED_WINDOWS]
+        return Loader(windows, self.batch_size, next_tokens, self.seed), _batches(list(rows), self.batch_size)
+
+
+@dataclass(frozen=True)
+class FileData:
+    """A file of tokens, as `lmlib.data.token_file` writes it; mapped, so that it may be larger than the memory."""
+
+    file: str
+    length: int  # tokens that the model reads at a time
+    batch_size: int  # of all processes together
+    seed: int = 0  # of the order of the batches
+
+    def vocab_size(self) -> int:
+        """That of the file. Raises DataError."""
+        return TokenFile(self.file).vocab_size
+
+    def make_batches(self) -> tuple[Loader, list[Batch]]:
+        """The loader of the training tokens, and batches of those that are held out. Raises DataError, ValueError."""
+        tokens = TokenFile(self.file)
+        first_held_out = len(tokens) - int(len(tokens) * HELD_OUT)
+        held_out = tokens.windows(self.length, first_held_out)
+        rows = [held_out[i] for i in range(min(len(held_out), EVALUATED_WINDOWS))]
+        windows = tokens.windows(self.length, 0, first_held_out)
+        return TokenLoader(windows, self.batch_size, self.seed), _batches(rows, self.batch_size)
+
+
+def _batches(windows: list[Tensor], batch_size: int) -> list[Batch]:
+    return [next_tokens(windows[at : at + batch_size]) for at in range(0, len(windows), batch_size)]
+
 
 @dataclass(frozen=True)
 class Recipe:
     """A run, read from a file and checked: `from_file`."""
 
     model: dict[str, Any]
-    data: TextData
+    data: TextData | FileData
     training: TrainingConfig
     parallel: Parallelism | None = None
 
@@ -71,10 +113,11 @@ class Recipe:
         model = values["model"]
         if not isinstance(model, dict) or "family" not in model:
             raise ValueError(f"{path}: model needs its family, one of {', '.join(causal_families())}")
+        kind = FileData if isinstance(values["data"], dict) and "file" in values["data"] else TextData
         parallel = values.get("parallel")
         return cls(
             model,
-            filled(TextData, values["data"], "data"),
+            filled(kind, values["data"], "data"),
             filled(TrainingConfig, values["training"], "training"),
             None if parallel is None else filled(Parallelism, parallel, "parallel"),
         )
@@ -85,26 +128,13 @@ class Recipe:
         if family not in causal_families():
             raise ValueError(f"there is no decoder-only family {family!r}; there are: {', '.join(causal_families())}")
         kind = cast("type[CausalModel]", family_of(family))
-        given = {"vocab_size": len(Bytes())} | {key: value for key, value in self.model.items() if key != "family"}
+        given = {"vocab_size": self.data.vocab_size()} | {
+            key: value for key, value in self.model.items() if key != "family"
+        }
         return kind(filled(kind.config_class, given, "model"), "language_model")
 
-    def make_batches(self) -> tuple[Loader, list[dict[str, Tensor]]]:
-        """The loader of the training text, and batches of the text that is held out."""
-        ids = torch.tensor(Bytes().encode(self.data.text()))
-        n_held_out = int(len(ids) * HELD_OUT)
-        windows = Windows(ids[:-n_held_out], self.data.length)
-        rows = ids[-n_held_out:].unfold(0, self.data.length, self.data.length)[:EVALUATED_WINDOWS]
-        held_out = [{"input_ids": part, "labels": part} for part in rows.split(self.data.batch_size)]
-        return Loader(windows, self.data.batch_size, next_tokens, self.data.seed), held_out
 
-
-def next_tokens(windows: list[Tensor]) -> dict[str, Tensor]:
-    """A batch in which every token is the label of the place before it; the model moves the labels itself."""
-    ids = torch.stack(windows)
-    return {"input_ids": ids, "labels": ids}
-
-
-def held_out_loss(model: nn.Module, held_out: list[dict[str, Tensor]], device: torch.device) -> dict[str, float]:
+def held_out_loss(model: nn.Module, held_out: list[Batch], device: torch.device) -> dict[str, float]:
     """The mean loss over the windows of the held-out text."""
     total, n_rows = 0.0, 0
     for batch in held_out:

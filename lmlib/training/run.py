@@ -13,7 +13,14 @@ from lmlib.training.log import Log
 from lmlib.training.one_process import OneProcess
 from lmlib.training.random_state import load_random_state, random_state, set_seed
 
-FREE = ("folder", "device", "evaluate_every", "checkpoint_every", "keep_checkpoints")  # may differ when a run goes on
+FREE = (
+    "folder",
+    "device",
+    "recompute",
+    "evaluate_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+)  # may differ when a run goes on
 
 
 @dataclass
@@ -64,7 +71,9 @@ class Run:
         """Become the run that was kept. Raises ValueError when that was told something else."""
         own = _fixed(self.config)
         was = state["config"]
-        other = [f"{name}={was[name]!r} (now {value!r})" for name, value in own.items() if was[name] != value]
+        other = [
+            f"{name}={was[name]!r} (now {value!r})" for name, value in own.items() if was.get(name, value) != value
+        ]
         if other:
             raise ValueError(
                 f"{self.config.folder} holds a run with {', '.join(other)}; give that, or another folder to start anew"

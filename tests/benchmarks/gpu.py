@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.gpu`: the share of a GPU's arithmetic that training uses, and of its bandwidth, decoding.
 
-Training counts 6 operations a weight and token and 12 · layers · width · length for attention (Chowdhery et al. 2022,
-appendix B); decoding counts the bytes of all weights that a step must read. Both are divided by what the maker states.
+Training counts operations as `lmlib.training.throughput` does; decoding counts the bytes of all weights that a step
+must read. Both are divided by what the maker states.
 """
 
 import argparse
@@ -19,8 +19,7 @@ from lmlib.models.gpt2 import Gpt2, Gpt2Config
 from lmlib.models.llama import Llama, LlamaConfig
 from lmlib.training import TrainingConfig, train
 
-# Dense bfloat16 operations and bytes, both per second, by the maker's data sheets.
-PEAKS = {"H200": (989e12, 4.8e12), "H100": (989e12, 3.35e12), "A100": (312e12, 2.04e12)}
+BANDWIDTHS = {"H200": 4.8e12, "H100": 3.35e12, "A100": 2.04e12}  # bytes per second, by the maker's data sheets
 GPT2 = Gpt2Config(vocab_size=50304, dropout=0.0, residual_dropout=0.0, attention_dropout=0.0, eos_token_id=None)
 LLAMA_1B = LlamaConfig(d_model=2048, n_layers=22, n_kv_heads=4, d_ff=5632, eos_token_id=None)
 LLAMA_7B = LlamaConfig(eos_token_id=None)
@@ -28,23 +27,23 @@ PROMPT = 16
 
 
 def main() -> None:
-    """Print one line for each measurement, as soon as it is made. Raises SystemExit without a GPU that is in PEAKS."""
+    """Print a line for each measurement, as soon as it is made. Raises SystemExit without a GPU of BANDWIDTHS."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = {"train-124M": train_gpt2, "train-1B": train_llama, "decode-1B": decode_1b, "decode-7B": decode_7b}
     names |= {"batch-32": against_transformers}
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; all if none is named")
     given = parser.parse_args().names or list(names)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    if not any(name in device for name in PEAKS):
-        raise SystemExit(f"needs one of {', '.join(PEAKS)}; the GPU here is {device}")
+    if not any(name in device for name in BANDWIDTHS):
+        raise SystemExit(f"needs one of {', '.join(BANDWIDTHS)}; the GPU here is {device}")
     print(f"{device}; torch {torch.__version__}\n\n| work | measured | share of the peak |\n| --- | --- | --- |")
     for name in given:
         print(names[name](), flush=True)
 
 
-def peaks() -> tuple[float, float]:
-    """Operations and bytes a second of the GPU at hand."""
-    return next(values for name, values in PEAKS.items() if name in torch.cuda.get_device_name())
+def bandwidth() -> float:
+    """Bytes a second of the GPU at hand."""
+    return next(value for name, value in BANDWIDTHS.items() if name in torch.cuda.get_device_name())
 
 
 def train_gpt2() -> str:
@@ -64,12 +63,12 @@ def training(work: str, model: nn.Module, batch: int, length: int, steps: int = 
     batches = [{"input_ids": ids, "labels": ids}] * steps
     told = TrainingConfig(steps, 1e-4, precision="bfloat16", compile=True, device="cuda")
     train(model, batches[:5], TrainingConfig(5, 1e-4, precision="bfloat16", compile=True, device="cuda"))
-    seconds = timed(lambda: train(model, batches, told)) / steps
-    n_weights = sum(p.numel() for p in model.parameters())
-    operations = (6 * n_weights + 12 * config.n_layers * config.d_model * length) * batch * length
-    share = operations / seconds / peaks()[0]
-    memory = torch.cuda.max_memory_allocated() / 2**30
-    return f"| {work}, {batch} × {length} | {batch * length / seconds:,.0f} tokens/s, {memory:.0f} GiB | {share:.1%} |"
+    log = train(model, batches, told)
+    assert log.mfu is not None
+    assert log.tokens_per_second is not None
+    assert log.memory is not None
+    measured = f"{log.tokens_per_second:,.0f} tokens/s, {log.memory / 2**30:.0f} GiB"
+    return f"| {work}, {batch} × {length} | {measured} | {log.mfu:.1%} |"
 
 
 def decode_1b() -> str:
@@ -90,7 +89,7 @@ def decoding(name: str, config: LlamaConfig, n_new: int = 256, warm_up: int = 32
         next(tokens)
     seconds = timed(lambda: list(tokens)) / (n_new - warm_up)
     n_bytes = sum(p.numel() * p.element_size() for p in model.parameters()) - 2 * model.word.weight.numel()
-    share = n_bytes / seconds / peaks()[1]
+    share = n_bytes / seconds / bandwidth()
     return f"| greedy, LLaMA {name}, batch 1, bfloat16, CUDA graphs | {1 / seconds:.0f} tokens/s | {share:.1%} |"
 
 

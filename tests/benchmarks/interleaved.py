@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 Program = Callable[[], object]
+QUIET = 1.2  # a round that takes so many times as long as the fastest one was disturbed, and is left out
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,14 @@ class Ratio:
     smallest: float
     largest: float
     seconds: float  # ours, median
+    rounds: int  # that were quiet
 
 
 def measure(work: str, ours: Program, peers: Mapping[str, Program], rounds: int) -> list[Ratio]:
-    """Run all once to warm up, then `rounds` times in turns, another one first each time; one ratio for each peer."""
+    """Run all once to warm up, then `rounds` times in turns, another one first each time; one ratio for each peer.
+
+    Only quiet rounds count; whether a round is quiet is seen by the time of all programs together.
+    """
     programs = [ours, *peers.values()]
     for program in programs:
         program()
@@ -32,13 +37,20 @@ def measure(work: str, ours: Program, peers: Mapping[str, Program], rounds: int)
         first = i % len(programs)
         for program in programs[first:] + programs[:first]:
             spent[program].append(_seconds(program))
-    own = statistics.median(spent[ours])
-    return [_ratio(work, name, spent[ours], spent[peer], own) for name, peer in peers.items()]
+    quiet = quiet_rounds([sum(times) for times in zip(*spent.values(), strict=True)])
+    kept = {program: [times[i] for i in quiet] for program, times in spent.items()}
+    return [_ratio(work, name, kept[ours], kept[peer]) for name, peer in peers.items()]
 
 
-def _ratio(work: str, peer: str, ours: list[float], theirs: list[float], own: float) -> Ratio:
+def quiet_rounds(totals: list[float]) -> list[int]:
+    """The numbers of the rounds that were not disturbed, by the seconds of each."""
+    return [i for i, total in enumerate(totals) if total <= QUIET * min(totals)]
+
+
+def _ratio(work: str, peer: str, ours: list[float], theirs: list[float]) -> Ratio:
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
-    return Ratio(work, peer, statistics.median(ratios), min(ratios), max(ratios), own)
+    middle = statistics.median(ratios)
+    return Ratio(work, peer, middle, min(ratios), max(ratios), statistics.median(ours), len(ratios))
 
 
 def _seconds(program: Program) -> float:
@@ -51,9 +63,10 @@ def _seconds(program: Program) -> float:
     return time.perf_counter() - start
 
 
-HEAD = "| work | peer | ratio | min | max | ours |\n| --- | --- | --- | --- | --- | --- |"
+HEAD = "| work | peer | ratio | min | max | rounds | ours |\n| --- | --- | --- | --- | --- | --- | --- |"
 
 
 def row(r: Ratio) -> str:
     """One line of the table, in Markdown; above 1 ours is the faster one."""
-    return f"| {r.work} | {r.peer} | {r.median:.2f} | {r.smallest:.2f} | {r.largest:.2f} | {r.seconds:.3f} s |"
+    ratio = f"{r.median:.2f} | {r.smallest:.2f} | {r.largest:.2f}"
+    return f"| {r.work} | {r.peer} | {ratio} | {r.rounds} | {r.seconds:.3f} s |"

@@ -39,8 +39,8 @@ def transformers_gpt2(size: Size) -> Any:
     )
 
 
-def ours(size: Size, stored: dict[str, Tensor]) -> Gpt2:
-    """lmlib's GPT-2 with these weights."""
+def untrained(size: Size) -> Gpt2:
+    """lmlib's GPT-2 with weights of its own."""
     dropout = {"dropout": 0.0, "residual_dropout": 0.0, "attention_dropout": 0.0}
     config = Gpt2Config(
         vocab_size=size.vocab_size,
@@ -52,7 +52,12 @@ def ours(size: Size, stored: dict[str, Tensor]) -> Gpt2:
         eos_token_id=None,
         **dropout,
     )
-    model = Gpt2(config, "language_model")
+    return Gpt2(config, "language_model")
+
+
+def ours(size: Size, stored: dict[str, Tensor]) -> Gpt2:
+    """lmlib's GPT-2 with these weights."""
+    model = untrained(size)
     model.load_stored(stored)
     return model
 

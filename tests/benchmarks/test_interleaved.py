@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from tests.benchmarks.interleaved import measure, row
+from tests.benchmarks.interleaved import measure, quiet_rounds, row
 
 
 def test_programs_take_turns_and_a_faster_one_has_a_ratio_above_one() -> None:
@@ -20,3 +20,7 @@ def test_programs_take_turns_and_a_faster_one_has_a_ratio_above_one() -> None:
     assert 1 < first.smallest <= first.median <= first.largest
     assert second.median > first.median
     assert row(second).startswith("| sleep | slower |")
+
+
+def test_a_round_that_was_disturbed_is_left_out() -> None:
+    assert quiet_rounds([1.1, 3.0, 1.0, 1.19, 1.21]) == [0, 2, 3]

@@ -1,6 +1,8 @@
 """Some training steps, ours against the peers: the same GPT-2, weights, batch and optimiser; the first losses agree."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,16 +55,24 @@ def _programs(size: peers.Size, ids: Tensor, steps: int, device: str) -> dict[st
     }
 
 
-def steps_of(model: nn.Module, loss_of: LossOf, ids: Tensor, steps: int, fused: bool = True) -> Callable[[], float]:
-    """A program that takes some steps and returns the first loss of its call."""
+def steps_of(
+    model: nn.Module,
+    loss_of: LossOf,
+    ids: Tensor,
+    steps: int,
+    fused: bool = True,
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Callable[[], float]:
+    """A program that takes some steps, each inside of `around()`, and returns the first loss of its call."""
     optimiser = torch.optim.AdamW(model.train().parameters(), lr=1e-4, fused=fused)
 
     def run() -> float:
         losses = []
         for _ in range(steps):
-            loss = loss_of(ids)
             optimiser.zero_grad()
-            loss.backward()
+            with around():
+                loss = loss_of(ids)
+                loss.backward()
             optimiser.step()
             losses.append(loss.detach())
         return float(losses[0])

@@ -63,7 +63,7 @@ def executed(monkeypatch) -> list[str]:
     """Names of the notebooks that are executed; none is, really."""
     names: list[str] = []
 
-    def pretend(task, settings, threads, server, stop, display):
+    def pretend(task, *_):
         names.append(task.name)
         return Execution(1.0, notebook=task.notebook, rows=[])
 

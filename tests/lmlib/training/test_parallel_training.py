@@ -89,6 +89,7 @@ def facts_of_two(folder: Path) -> dict[str, Any]:
     resumes = {mode: resumed(mode, plans[mode], folder) for mode in RESUMED}
     runs = {mode: run(processes) for mode, processes in plans.items()}
     runs["muon"] = run(plans["ddp"], optimizer="muon")
+    runs |= {f"{mode}, recompute": run(processes, recompute=True) for mode, processes in plans.items()}
     return {"runs": runs, "resumes": resumes, "messages": messages(plans), "dropout": dropout_in_step(plans["tensor"])}
 
 
@@ -145,11 +146,12 @@ def facts(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[s
     return run_in_processes(facts_of_two, 2, tmp_path_factory.mktemp("two"), folder)
 
 
-@pytest.mark.parametrize("mode", [*MODES, "muon"])
+@pytest.mark.parametrize("mode", [*MODES, "muon", *(f"{mode}, recompute" for mode in MODES)])
 def test_a_run_of_two_processes_is_that_of_one(mode: str, facts: list[dict[str, Any]]) -> None:
     alone = run(None, optimizer="muon" if mode == "muon" else "adamw")
     for own in facts:
         log = own["runs"][mode]["log"]
+        assert log.tokens == alone["log"].tokens
         for name in ("losses", "gradient_norms", "learning_rates"):
             assert getattr(log, name) == pytest.approx(getattr(alone["log"], name), rel=5e-6)
         assert log.evaluation("loss")[1] == pytest.approx(alone["log"].evaluation("loss")[1], rel=1e-5)

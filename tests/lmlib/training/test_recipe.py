@@ -29,7 +29,7 @@ def test_a_file_gives_the_model_the_text_and_the_plan_that_it_names(tmp_path: Pa
     assert isinstance(model, Llama)
     assert (model.config.n_kv_heads, model.config.vocab_size, model.head) == (2, 257, "language_model")
     assert recipe.parallel == Parallelism("fsdp+tensor", tensor=2)
-    loader, held_out = recipe.make_batches()
+    loader, held_out = recipe.data.make_batches()
     batch = next(loader)
     assert batch["input_ids"].shape == (4, 16)
     assert torch.equal(batch["input_ids"], batch["labels"])
