@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from lmlib.course import book, machine, notebooks, parameters
+from lmlib.course import book, fingerprint, machine, notebooks, parameters
 from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
 from lmlib.course.execution import Execution, Failure, Watch, execute, thread_settings
 from lmlib.course.notebooks import Notebook
@@ -187,13 +187,7 @@ def key_of(content: str, settings: Settings) -> str:
 
 def content_of(path: Path, base: Path) -> str:
     """A hash of a notebook, its data files and lmlib."""
-    digest = hashlib.sha256()
-    package = Path(__file__).resolve().parents[1]
-    library = [file for file in package.rglob("*") if file.suffix in (".py", ".yml", ".json")]
-    for file in [path, *sorted(library), *_data_files(path, base)]:
-        digest.update(f"\0{file.name}\0".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return fingerprint.of([path, *fingerprint.library_files(), *_data_files(path, base)])
 
 
 def _data_files(path: Path, base: Path) -> list[Path]:

@@ -13,6 +13,7 @@ import typer
 
 from lmlib.course.errors import CourseError
 from lmlib.course.gradebook.commands import app as gradebook_app
+from lmlib.course.options import Sandbox, SandboxOption, Scheduler, Timeout, Untrusted
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -25,8 +26,6 @@ app = typer.Typer(
 Paths = Annotated[list[Path] | None, typer.Argument(help="Notebooks or folders. Default: all.", show_default=False)]
 
 Names = Annotated[list[str] | None, typer.Argument(help="CHAPTER/NAME, or NAME. Default: all.", show_default=False)]
-
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds that a cell may take.")]
 
 
 @app.callback()
@@ -250,43 +249,34 @@ def check(
     check_and_show(notebook, timeout)
 
 
-class Sandbox(StrEnum):
-    on = "on"
-    off = "off"
-
-
 @app.command()
 def grade(
     submissions: Annotated[Path, typer.Argument(help="A folder with a folder for each student.")],
     out: Annotated[Path | None, typer.Option(help="Write the table to a .csv or .json file.")] = None,
     timeout: Timeout = 60,
-    untrusted: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="SECRET",
-            help="Run them in a sandbox, and check from outside on inputs drawn from the secret in this file "
-            "(made when it is not there).",
-        ),
-    ] = None,
-    sandbox: Annotated[Sandbox, typer.Option(help="off: outside checks without the sandbox.")] = Sandbox.on,
+    untrusted: Untrusted = None,
+    sandbox: SandboxOption = Sandbox.on,
     gradebook: Annotated[
         Path | None, typer.Option(help="Keep all in this gradebook; what it has is not graded again.", metavar="FILE")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks at a time, with --gradebook.")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Grade a folder of notebooks, or a zip of them. Without --untrusted their code runs with your rights."""
     from lmlib.course.grade import grade_all
 
     if untrusted is None and sandbox == Sandbox.off:
         raise CourseError("--sandbox=off is for --untrusted SECRET; without it there is no sandbox")
+    if gradebook is None and scheduler is not None:
+        raise CourseError("--scheduler is for --gradebook FILE, which keeps what the workers have done")
     if gradebook is None:
         grade_all(submissions, out, timeout, untrusted, sandbox == Sandbox.on)
         return
     if out is not None:
         raise CourseError("with --gradebook, write tables by `lmbook gradebook export`")
-    from lmlib.course.gradebook.class_grading import grade_into
+    from lmlib.course.gradebook.class_grading import Settings, grade_into
 
-    grade_into(submissions, gradebook, timeout, jobs, untrusted, sandbox == Sandbox.on)
+    grade_into(submissions, gradebook, Settings(timeout, jobs, untrusted, sandbox == Sandbox.on, scheduler))
 
 
 @app.command()
