@@ -101,6 +101,10 @@ ProfileOption = Annotated[Profile, typer.Option(help="Size of the experiments: q
 
 DeviceOption = Annotated[Device, typer.Option(help="Where models run; auto takes the GPU when there is one.")]
 
+EngineOption = Annotated[
+    Engine, typer.Option(help="A kernel for each notebook, or warm: processes forked from one server.")
+]
+
 Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a notebook parameter; repeatable."),
@@ -119,9 +123,7 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 3600,
     out: Annotated[Path, typer.Option(help="Folder for the report and the executed notebooks.")] = Path("build/run"),
     force: Annotated[bool, typer.Option("--force", help="Execute also what has not changed.")] = False,
-    engine: Annotated[
-        Engine, typer.Option(help="A kernel for each notebook, or warm: processes forked from one server.")
-    ] = Engine.kernel,
+    engine: EngineOption = Engine.kernel,
 ) -> None:
     """Execute notebooks with papermill, side by side, and report: seconds, checks, metrics, failures."""
     from lmlib.course import batch
@@ -153,7 +155,7 @@ def sweep(
     grid: Annotated[
         list[str] | None, typer.Option(help="A parameter and its values; again for each.", metavar="NAME=V,V…")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="The grid as YAML: parameter: [values].")] = None,
+    file: Annotated[Path | None, typer.Option(help="The grid as YAML: for each parameter a list of values.")] = None,
     parameter: Parameters = None,
     profile: ProfileOption = Profile.quick,
     device: DeviceOption = Device.auto,
@@ -162,6 +164,8 @@ def sweep(
     retries: Annotated[int, typer.Option(min=0, help="More tries for a run that died, or did not start.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("build/sweep"),
     force: Annotated[bool, typer.Option("--force", help="Run also what has a result.")] = False,
+    engine: EngineOption = Engine.kernel,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run a notebook with every combination of parameters, into one table; what has a result is not run again."""
     from lmlib.course import sweep as sweeps
@@ -171,7 +175,10 @@ def sweep(
     if bool(grid) == bool(file):
         raise CourseError("give the grid, as in --grid width=32,64 --grid seed=0,1, or a --file, one of both")
     values = sweeps.parse_grid(grid or []) if file is None else sweeps.read_grid(file)
-    settings = Settings(out, profile.value, device.value, parse_pairs(parameter or []), jobs, timeout, force)
+    given = parse_pairs(parameter or [])
+    if scheduler and engine == Engine.warm:
+        raise CourseError("--engine warm is for this machine; the workers of a scheduler start kernels")
+    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, engine.value, scheduler)
     sweeps.sweep(notebook, values, settings, retries)
 
 

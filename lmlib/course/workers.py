@@ -9,11 +9,12 @@ import logging
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from lmlib.course import machine
 from lmlib.course.errors import CourseError, WorkFailedError
 
 if TYPE_CHECKING:
@@ -143,8 +144,9 @@ class FarStop:
         self._asked = -STOP_SECONDS
 
     def set(self) -> None:
-        """Say it."""
-        self._event.set()
+        """Say it. When the scheduler has gone, its workers stop by themselves."""
+        with suppress(OSError, RuntimeError):
+            self._event.set()
 
     def is_set(self) -> bool:
         """Whether it was said; also when the scheduler cannot be asked any more."""
@@ -161,15 +163,19 @@ class FarStop:
 
 
 @contextmanager
-def workers(jobs: int, scheduler: str | None = None) -> Iterator[Workers]:
-    """So many threads of this process, or the workers of the scheduler at an address such as tcp://host:8786.
+def workers(jobs: int | None, scheduler: str | None = None) -> Iterator[Workers]:
+    """So many threads of this process (one a core), or the workers of the scheduler at an address (tcp://host:8786).
 
-    Raises CourseError when there is no such scheduler, when no worker comes to it, and without `distributed`.
+    Raises CourseError when both are given, when no scheduler answers there or no worker comes to it, and without
+    `distributed`.
     """
     if scheduler is None:
+        jobs = jobs or machine.cores()
         with ThreadPoolExecutor(max_workers=jobs) as threads:
             yield Workers(threads, jobs, Event())
         return
+    if jobs:
+        raise CourseError("--jobs is for this machine; with --scheduler the threads of the workers say how many")
     client = _connected(scheduler)
     try:
         yield DaskWorkers(client)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from lmlib.course import book, machine
+from lmlib.course import book
 from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
 from lmlib.course.gradebook import layouts, work
 from lmlib.course.gradebook.graded import GRADED, TRUSTED
@@ -68,12 +68,10 @@ def grader(base: Path, settings: Settings) -> Iterator[tuple[Submit, Workers]]:
     """What takes hand-ins and grades them, and the workers that do it."""
     from lmlib.course.outside.secret import read_or_make
 
-    if settings.jobs and settings.scheduler:
-        raise CourseError("--jobs is for this machine; with --scheduler the threads of the workers say how many")
     secret = read_or_make(settings.secret) if settings.secret else None
     order = work.Order(settings.timeout, secret is None, settings.sandbox, work.fingerprint_of(base))
     questions = work.questions_of(base)
-    with workers(settings.jobs or machine.cores(), settings.scheduler) as own:
+    with workers(settings.jobs, settings.scheduler) as own:
         try:
             yield (
                 lambda one, question: own.submit(
