@@ -287,6 +287,16 @@ def grade(
 
 
 @app.command()
+def example(
+    name: Annotated[str, typer.Argument(help="classroom: a GitHub Classroom workflow; slurm: a sweep as an array.")],
+) -> None:
+    """Print an example: a file to begin with, to be saved and changed."""
+    from lmlib.course.examples import text_of
+
+    typer.echo(text_of(name), nl=False)
+
+
+@app.command()
 def progress() -> None:
     """Show what is solved in work/, and what is worth doing next."""
     from lmlib.course.progress import show

@@ -6,6 +6,7 @@ own, or behind TLS (an address that begins with tls://, with the certificates th
 """
 
 import logging
+import socket
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from lmlib.course import machine
 from lmlib.course.errors import CourseError, WorkFailedError
@@ -189,15 +191,30 @@ def _connected(address: str) -> "Client":
     except ImportError:
         raise CourseError('--scheduler needs Dask: python -m pip install "lmbook[dask]"') from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said in our words
+    _require_listener(address)
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="lmbook")
     except (OSError, ValueError, TypeError) as error:
-        raise CourseError(
-            f"{address}: no Dask scheduler answers there ({error}); start one with `dask scheduler`"
-        ) from None
+        raise CourseError(f"{address}: what answers there is no Dask scheduler ({error})") from None
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError:
         client.close()
         raise CourseError(f"{address}: the scheduler has no worker; start some: `dask worker {address}`") from None
     return client
+
+
+def _require_listener(address: str) -> None:
+    """Raise CourseError unless something answers at an address. A Client that cannot connect leaves threads behind."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # the port is no number
+        host = port = None
+    if host is None or port is None or parts.scheme not in ("tcp", "tls"):
+        raise CourseError(f"{address!r} is no address of a scheduler; give one such as tcp://host:8786")
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise CourseError(f"{address}: no Dask scheduler answers there ({why}); `dask scheduler` starts one") from None

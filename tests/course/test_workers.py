@@ -92,10 +92,19 @@ def test_a_scheduler_that_dies_is_one_sentence_and_so_is_a_job_that_no_worker_su
             own.result(waiting)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "no such host", ""])
-def test_a_scheduler_that_is_not_there_is_wrong_use_and_one_sentence(address, monkeypatch):
-    monkeypatch.setattr(module, "CONNECT_SECONDS", 1)
-    with pytest.raises(CourseError, match="no Dask scheduler answers there") as error, workers(None, address):
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("tcp://127.0.0.1:9", "no Dask scheduler answers there"),
+        ("tcp://no-such-host.invalid:8786", "no Dask scheduler answers there"),
+        ("tcp://127.0.0.1", "'tcp://127.0.0.1' is no address of a scheduler"),
+        ("tcp://127.0.0.1:x", "is no address of a scheduler"),
+        ("http://127.0.0.1:8786", "is no address of a scheduler"),
+        ("", "'' is no address of a scheduler"),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_wrong_use_and_one_sentence(address, sentence):
+    with pytest.raises(CourseError, match=sentence) as error, workers(None, address):
         pass
     assert error.value.exit_code == 2
     assert "\n" not in str(error.value)
