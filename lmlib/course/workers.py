@@ -189,7 +189,9 @@ def _connected(address: str) -> "Client":
     try:
         from distributed import Client
     except ImportError:
-        raise CourseError('--scheduler needs Dask: python -m pip install "lmbook[dask]"') from None
+        raise CourseError(
+            '--scheduler needs Dask; in the book: python -m pip install -c constraints.txt -e ".[dask]"'
+        ) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is said in our words
     _require_listener(address)
     try:

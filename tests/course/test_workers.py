@@ -127,7 +127,10 @@ def test_jobs_are_for_this_machine():
 
 def test_without_dask_the_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(CourseError, match=r"pip install \"lmbook\[dask\]\""), workers(None, "tcp://127.0.0.1:9"):
+    with (
+        pytest.raises(CourseError, match=r"pip install -c constraints\.txt -e \"\.\[dask\]\""),
+        workers(None, "tcp://127.0.0.1:9"),
+    ):
         pass
 
 

@@ -12,10 +12,12 @@ from lmlib.course.gradebook.class_grading import Settings, grade_into, grader
 from lmlib.course.gradebook.graded import Graded, QuestionScore
 from lmlib.course.gradebook.grading import grade_class
 from lmlib.course.gradebook.layouts import Handed, find
-from lmlib.course.gradebook.store import Gradebook
+from lmlib.course.gradebook.store import Gradebook, digest_of
 from lmlib.course.isolation import probe
+from lmlib.course.outside.grading import seed
+from lmlib.course.outside.secret import read_or_make
 from lmlib.course.sandbox.policy import SandboxError
-from lmlib.course.workers import workers
+from lmlib.course.workers import Workers, workers
 from tests.course.student_notebooks import NAME, ROOT, attention_assignment, hand_in, mistaken_answers, right_answers
 
 STEM = NAME.rpartition("/")[2]
@@ -110,6 +112,17 @@ def test_a_machine_without_a_sandbox_grades_nothing(tmp_path):
         graded_with(3, book, graded, jobs=1)
     assert book.rows() == []
     assert str(pickle.loads(pickle.dumps(SandboxError("no namespaces")))) == str(SandboxError("no namespaces"))
+
+
+def test_the_secret_of_the_course_does_not_travel_with_a_submission(tmp_path, monkeypatch):
+    sent, path = [], tmp_path / "secret"
+    monkeypatch.setattr(Workers, "submit", lambda self, function, *arguments: sent.append(arguments))
+    with grader(ROOT, Settings(jobs=1, secret=path)) as (submit, _):
+        submit(Handed("ann", "a.ipynb", NOW, b"file"), None)
+    packed, secret = pickle.dumps(sent), read_or_make(path)
+    assert [word for word in (secret, secret.hex().encode(), str(path).encode()) if word in packed] == []
+    ((_, _, _, seeds),) = sent
+    assert seeds[NAME]["masks"] == seed(secret, NAME, digest_of(b"file"), "masks")
 
 
 @pytest.fixture(scope="module")
