@@ -1,6 +1,5 @@
 """Threads and Dask workers take the same jobs; a worker that is killed loses nothing; what is missing is a sentence."""
 
-import pickle
 import threading
 
 import pytest
@@ -132,9 +131,3 @@ def test_without_dask_the_sentence_says_what_to_install(monkeypatch):
         workers(None, "tcp://127.0.0.1:9"),
     ):
         pass
-
-
-def test_a_stop_can_be_sent(dask):
-    with workers(None, dask.address) as own:
-        sent = pickle.loads(pickle.dumps(own.stop))
-        assert not sent.is_set()
