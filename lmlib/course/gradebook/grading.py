@@ -70,7 +70,9 @@ def regrade_class(
     kept = [one for one in book.attempts(assignment, question) if question is None or one.status == GRADED]
 
     def submitted(one: Kept) -> Future[Graded]:
-        return submit(Handed(one.student, f"{stem}.ipynb", one.received, book.file(one.id)), question)
+        file = book.file(one.id)
+        problem = one.status if file.endswith(f": {one.status}".encode()) else ""  # see `content`
+        return submit(Handed(one.student, f"{stem}.ipynb", one.received, file, problem), question)
 
     for one, future in workers.each(kept, submitted):
         graded = _result(workers, future)

@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from lmlib.course import grade
 from lmlib.course.errors import WorkFailedError
 from lmlib.course.gradebook.class_grading import Settings, grade_into, grader
 from lmlib.course.gradebook.graded import Graded, QuestionScore
-from lmlib.course.gradebook.grading import grade_class
+from lmlib.course.gradebook.grading import grade_class, regrade_class
 from lmlib.course.gradebook.layouts import Handed, find
 from lmlib.course.gradebook.store import Gradebook, digest_of
 from lmlib.course.isolation import probe
@@ -100,6 +101,29 @@ def test_what_this_machine_failed_to_grade_is_not_kept_and_tried_again(tmp_path)
     failing.clear()
     graded_with(3, book, graded, jobs=1)
     assert len(book.rows()) == 3
+
+
+def test_regrading_asks_for_the_files_as_they_were_and_for_nothing_else(tmp_path):
+    book, asked = Gradebook(tmp_path / "class.db"), []
+    given = [*handed(2), Handed("linked", "a.ipynb", NOW, problem="a link")]
+
+    def graded(one, question):
+        asked.append((one.student, one.name, one.received, one.problem, question))
+        return Graded("c/a", one.problem) if one.problem else replace(result(one), seconds=len(asked))
+
+    with workers(1) as own:
+
+        def submit(one, question):
+            return own.submit(graded, one, question)
+
+        list(grade_class(given, book, submit, own))
+        before, asked[:] = book.rows(), []
+        one_question = list(regrade_class("c/a", "q", book, submit, own, "teacher"))
+        assert asked == [(f"student{i}", "a.ipynb", NOW, "", "q") for i in range(2)]  # the link has no such question
+        whole = list(regrade_class("c/a", None, book, submit, own, "teacher"))
+        assert asked[-1] == ("linked", "a.ipynb", NOW, "a link", None)
+    assert [(one.changes, one.failed) for one in one_question + whole] == [([], "")] * 5
+    assert [vars(row) | {"student": ""} for row in book.rows()] == [vars(row) | {"student": ""} for row in before]
 
 
 def test_a_machine_without_a_sandbox_grades_nothing(tmp_path):
