@@ -8,7 +8,7 @@ from pathlib import Path
 from lmlib.course.assignment import Assignment, read
 from tests.course.student_notebooks import ROOT, hand_in, mistaken_answers, right_answers, variant_answers
 
-ENDS = ("raise SystemExit(3)", "import os\nos._exit(3)", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
+ENDS = ("import os\nos.abort()", "import os\nos._exit(3)", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def _kinds(source: Assignment, end: str) -> Iterator[tuple[str, dict[str, str], 
     yield "right", right, True
     yield mistaken[0]
     yield others[0]
-    yield "raises", {**right, first: f"{right[first]}\n1 / 0"}, True
-    yield "ends Python", {**right, first: f"{right[first]}\n{end}"}, False
+    yield "raises", {**right, first: f"1 / 0\n{right[first]}"}, True
+    yield "ends Python", {**right, first: f"{end}\n{right[first]}"}, False
     yield "no notebook", {}, False
     yield "empty", {}, True
     yield from (*mistaken[1:], *others[1:])
