@@ -1,7 +1,7 @@
 #!/bin/bash
 # Slurm: a sweep as an array of jobs, one for each seed; all write into one folder, which all nodes see.
 #     job=$(sbatch --parsable sweep.sh)                                   # the array
-#     sbatch --array= --dependency=afterany:$job sweep.sh                 # and, when it has ended, the table
+#     sbatch --dependency=afterany:$job --wrap "bash sweep.sh"            # and, when it has ended, the table
 # The second runs what the array did not finish, and writes the table of all. Change the notebook and the grid below.
 #SBATCH --job-name=lmbook-sweep
 #SBATCH --array=0-4
