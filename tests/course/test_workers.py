@@ -80,6 +80,7 @@ def test_an_error_comes_back_as_what_it_is_and_stop_is_heard(dask):
         assert own.result(waiting) == "stopped"
 
 
+@pytest.mark.long
 def test_a_scheduler_that_dies_is_one_sentence_and_so_is_a_job_that_no_worker_survives():
     with cluster(5) as dask, workers(None, dask.address) as own:
         with pytest.raises(WorkFailedError, match="4 workers have died of this job"):
@@ -110,7 +111,7 @@ def test_a_scheduler_that_is_not_there_is_wrong_use_and_one_sentence(address, se
 
 
 def test_a_scheduler_without_workers_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(module, "CONNECT_SECONDS", 5)
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 2)
     with (
         cluster(0) as dask,
         pytest.raises(CourseError, match=f"no worker; start some: `dask worker {dask.address}`"),
