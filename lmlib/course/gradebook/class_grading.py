@@ -55,6 +55,8 @@ def regrade(gradebook: Gradebook, assignment: str, question: str | None, setting
         raise CourseError(f"there is no {what} in {base / 'exercises'}; it cannot be graded")
     if settings.secret is None and any(one.sandbox not in ("", TRUSTED) for one in attempts):
         raise CourseError(f"the work on {assignment} was not trusted when it was graded; give --untrusted SECRET again")
+    if settings.secret is not None and not settings.secret.is_file():
+        raise CourseError(f"{settings.secret}: there is no such secret; a regrade needs the one of the grading")
     with grader(base, settings) as (submit, own):
         done = _shown(regrade_class(assignment, question, gradebook, submit, own, who), len(attempts))
     changed = sum(bool(one.changes) for one in done)

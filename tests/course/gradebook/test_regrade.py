@@ -113,6 +113,12 @@ def test_what_cannot_be_regraded_is_one_sentence_and_changes_nothing(assignment,
         (NAME, "chose", outside(tmp_path), r"no question 'chose' in this gradebook; it has: double, choose"),
         ("01_test/x", "double", outside(tmp_path), "knows no assignment '01_test/x'"),
         (NAME, "double", Settings(), "was not trusted when it was graded; give --untrusted SECRET"),
+        (
+            NAME,
+            "double",
+            Settings(secret=tmp_path / "other"),
+            "other: there is no such secret; a regrade needs the one",
+        ),
     ]:
         with pytest.raises(CourseError, match=sentence):
             desk.regrade(database, name, question, settings)
