@@ -8,21 +8,22 @@ import hashlib
 import json
 import os
 import platform
+import socket
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-from lmlib.course import book, machine, memory, notebooks, parameters
+from lmlib.course import book, fingerprint, machine, memory, notebooks, parameters
 from lmlib.course.devices import Devices, require_devices
 from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
 from lmlib.course.execution import Execution, Failure, Watch, execute, thread_settings
 from lmlib.course.notebooks import Notebook
 from lmlib.course.progress_display import Display
+from lmlib.course.workers import Stop, Workers, WorkersLostError, workers
 
 GOOD = ("passed", "unchanged")
 
@@ -40,6 +41,7 @@ class Settings:
     force: bool = False
     engine: str = "kernel"  # or warm: processes forked from one server
     devices: tuple[str, ...] = ()  # GPUs that are handed out, one to each notebook that runs
+    scheduler: str | None = None  # the address of a Dask scheduler, whose workers then execute
 
 
 @dataclass(frozen=True)
@@ -121,20 +123,26 @@ def execute_all(
     tasks: list[Task], settings: Settings, jobs: int, threads: int, display: Display, results: dict[str, Result]
 ) -> None:
     """Execute tasks side by side and add each result when it is written. An interrupt ends all kernels."""
-    stop, devices = Event(), Devices(settings.devices)
-    with _server(settings.engine, threads) as server, ThreadPoolExecutor(max_workers=jobs) as pool:
-        try:
-            running: dict[Future[Execution], Task] = {
-                pool.submit(_execute, task, settings, threads, server, devices, stop, display): task for task in tasks
-            }
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    task = running.pop(future)
-                    results[task.name] = _settle(task, future.result(), settings, jobs, display)
-        except BaseException:
-            stop.set()
-            raise
+    if not tasks:
+        return
+    devices = Devices(settings.devices)
+    own_jobs = settings.jobs if settings.scheduler else jobs
+    with _server(settings.engine, threads) as server, workers(own_jobs, settings.scheduler) as own:
+        base = book.root()
+        states = {path: _state(path, settings, base) for path in {task.path for task in tasks if settings.scheduler}}
+
+        def submit(task: Task) -> Future[Execution]:
+            if settings.scheduler:
+                return own.submit(execute_elsewhere, task, settings, base, states[task.path], own.stop)
+            return own.submit(_execute, task, settings, threads, server, devices, own.stop, display)
+
+        with closing(own.each(tasks, submit)) as ended:
+            try:
+                for task, future in ended:
+                    results[task.name] = _settle(task, _outcome(own, future), settings, jobs, display)
+            except BaseException:
+                own.stop.set()
+                raise
 
 
 def _execute(
@@ -143,18 +151,52 @@ def _execute(
     threads: int,
     server: str | None,
     devices: Devices,
-    stop: Event,
+    stop: Stop,
     display: Display,
 ) -> Execution:
     if stop.is_set():
         return Execution(0.0, failure=Failure("stopped", "interrupted"))
     display.began(task.name, len(task.notebook["cells"]))
     watch = Watch(settings.timeout, stop, lambda index, cell: display.cell(task.name, index, cell))
+    with devices.one() as own:
+        return _executed(task, threads, watch, server, own)
+
+
+def execute_elsewhere(task: Task, settings: Settings, base: Path, state: str, stop: Stop) -> Execution:
+    """Execute a task in a worker, with the threads that the worker's environment sets.
+
+    Raises CourseError when the notebook, its data, lmlib, Python or torch are not there as they are at the sender's.
+    """
+    if not task.path.is_file() or _state(task.path, settings, base) != state:
+        raise CourseError(
+            f"{task.path} is missing on {socket.gethostname()}, or it, its data, lmlib, Python or torch differ there; "
+            "workers need the book at the same path, in a shared folder, and the same environment"
+        )
+    return _executed(task, None, Watch(settings.timeout, stop), None, {})
+
+
+def _state(path: Path, settings: Settings, base: Path) -> str:
+    """What of this machine the result of a notebook depends on."""
+    return key_of(content_of(path, base), settings)
+
+
+def _executed(
+    task: Task, threads: int | None, watch: Watch, server: str | None, environment: dict[str, str]
+) -> Execution:
     try:
-        with devices.one() as own:
-            return execute(task.notebook, task.path.parent, task.parameters, threads, watch, server, own)
+        return execute(task.notebook, task.path.parent, task.parameters, threads, watch, server, environment)
     except OSError as error:
         return Execution(0.0, failure=Failure("start", f"no temporary files can be written ({error.strerror})"))
+
+
+def _outcome(own: Workers, future: Future[Execution]) -> Execution:
+    """What a task gave; a task that its workers died of is one that died. Raises what would befall every other one."""
+    try:
+        return own.result(future)
+    except WorkersLostError:
+        raise
+    except WorkFailedError as error:
+        return Execution(0.0, failure=Failure("died", str(error)))
 
 
 def _settle(task: Task, execution: Execution, settings: Settings, jobs: int, display: Display) -> Result:
@@ -204,13 +246,7 @@ def key_of(content: str, settings: Settings) -> str:
 
 def content_of(path: Path, base: Path) -> str:
     """A hash of a notebook, its data files and lmlib."""
-    digest = hashlib.sha256()
-    package = Path(__file__).resolve().parents[1]
-    library = [file for file in package.rglob("*") if file.suffix in (".py", ".yml", ".json")]
-    for file in [path, *sorted(library), *_data_files(path, base)]:
-        digest.update(f"\0{file.name}\0".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return fingerprint.of([path, *fingerprint.library_files(), *_data_files(path, base)])
 
 
 def _data_files(path: Path, base: Path) -> list[Path]:
@@ -267,7 +303,7 @@ def require_runnable(tasks: list[Task], settings: Settings) -> None:
     """Raise CourseError when the kernel of a task, or the device, is not there."""
     if not tasks:
         return
-    if settings.device == "cuda":
+    if settings.device == "cuda" and not settings.scheduler:
         _require_cuda()
     require_devices(settings.devices)
     from jupyter_client.kernelspec import KernelSpecManager

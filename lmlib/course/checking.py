@@ -75,18 +75,22 @@ def assignment_of(nb: dict[str, Any], path: Path, known: dict[str, Path]) -> str
     )
 
 
-def check_notebook(path: Path, timeout: float = CELL_TIMEOUT, base: Path | None = None) -> Result:
-    """Check one notebook. Raises SubmissionError when it is no copy of an assignment."""
+def check_notebook(
+    path: Path, timeout: float = CELL_TIMEOUT, base: Path | None = None, question: str | None = None
+) -> Result:
+    """Check one notebook, or one question of it. Raises SubmissionError when it is no copy of an assignment."""
     known = released_assignments(base or book.root())
     student = submission.read(path)
     name = assignment_of(student, path, known)
     release = notebooks.read(known[name])
     merged = submission.to_run(release, student)
+    if question is not None:
+        merged = submission.for_question(merged, question)
     cells = run(merged.notebook, known[name], timeout)
     ran = {cell["id"]: cell for cell in cells}
     results = []
     for cell in release["cells"]:
-        if cell["metadata"]["nbgrader"]["grade"]:
+        if cell["metadata"]["nbgrader"]["grade"] and question in (None, key(cell).removesuffix("-check")):
             results.append(_question_result(cell, release, ran, merged.remarks, timeout))
     others = [_failure(cell, timeout) for cell in cells if not _is_graded(cell["id"], release)]
     return Result(name, results, all(cell["passed"] for cell in cells), [text for text in others if text])

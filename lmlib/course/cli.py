@@ -13,6 +13,7 @@ import typer
 
 from lmlib.course.errors import CourseError
 from lmlib.course.gradebook.commands import app as gradebook_app
+from lmlib.course.options import Sandbox, SandboxOption, Scheduler, Timeout, Untrusted
 
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 
@@ -25,8 +26,6 @@ app = typer.Typer(
 Paths = Annotated[list[Path] | None, typer.Argument(help="Notebooks or folders. Default: all.", show_default=False)]
 
 Names = Annotated[list[str] | None, typer.Argument(help="CHAPTER/NAME, or NAME. Default: all.", show_default=False)]
-
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds that a cell may take.")]
 
 
 @app.callback()
@@ -102,6 +101,10 @@ ProfileOption = Annotated[Profile, typer.Option(help="Size of the experiments: q
 
 DeviceOption = Annotated[Device, typer.Option(help="Where models run; auto takes the GPU when there is one.")]
 
+EngineOption = Annotated[
+    Engine, typer.Option(help="A kernel for each notebook, or warm: processes forked from one server.")
+]
+
 Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", "--parameter", metavar="NAME VALUE", help="Set a notebook parameter; repeatable."),
@@ -137,9 +140,7 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 3600,
     out: Annotated[Path, typer.Option(help="Folder for the report and the executed notebooks.")] = Path("build/run"),
     force: Annotated[bool, typer.Option("--force", help="Execute also what has not changed.")] = False,
-    engine: Annotated[
-        Engine, typer.Option(help="A kernel for each notebook, or warm: processes forked from one server.")
-    ] = Engine.kernel,
+    engine: EngineOption = Engine.kernel,
 ) -> None:
     """Execute notebooks with papermill, side by side, and report: seconds, checks, metrics, failures."""
     from lmlib.course import batch
@@ -172,7 +173,7 @@ def sweep(
     grid: Annotated[
         list[str] | None, typer.Option(help="A parameter and its values; again for each.", metavar="NAME=V,V…")
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="The grid as YAML: parameter: [values].")] = None,
+    file: Annotated[Path | None, typer.Option(help="The grid as YAML: for each parameter a list of values.")] = None,
     parameter: Parameters = None,
     profile: ProfileOption = Profile.quick,
     device: DeviceOption = Device.auto,
@@ -182,6 +183,8 @@ def sweep(
     retries: Annotated[int, typer.Option(min=0, help="More tries for a run that died, or did not start.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("build/sweep"),
     force: Annotated[bool, typer.Option("--force", help="Run also what has a result.")] = False,
+    engine: EngineOption = Engine.kernel,
+    scheduler: Scheduler = None,
 ) -> None:
     """Run a notebook with every combination of parameters, into one table; what has a result is not run again."""
     from lmlib.course import sweep as sweeps
@@ -191,8 +194,12 @@ def sweep(
     if bool(grid) == bool(file):
         raise CourseError("give the grid, as in --grid width=32,64 --grid seed=0,1, or a --file, one of both")
     values = sweeps.parse_grid(grid or []) if file is None else sweeps.read_grid(file)
+    if scheduler and engine == Engine.warm:
+        raise CourseError("--engine warm is for this machine; the workers of a scheduler start kernels")
+    if scheduler and devices:
+        raise CourseError("--devices is for this machine; give each worker of a scheduler its own CUDA_VISIBLE_DEVICES")
     own, given = _devices(devices, device, jobs), parse_pairs(parameter or [])
-    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, devices=own)
+    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, engine.value, own, scheduler)
     sweeps.sweep(notebook, values, settings, retries)
 
 
@@ -284,43 +291,44 @@ def check(
     check_and_show(notebook, timeout)
 
 
-class Sandbox(StrEnum):
-    on = "on"
-    off = "off"
-
-
 @app.command()
 def grade(
     submissions: Annotated[Path, typer.Argument(help="A folder with a folder for each student.")],
     out: Annotated[Path | None, typer.Option(help="Write the table to a .csv or .json file.")] = None,
     timeout: Timeout = 60,
-    untrusted: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="SECRET",
-            help="Run them in a sandbox, and check from outside on inputs drawn from the secret in this file "
-            "(made when it is not there).",
-        ),
-    ] = None,
-    sandbox: Annotated[Sandbox, typer.Option(help="off: outside checks without the sandbox.")] = Sandbox.on,
+    untrusted: Untrusted = None,
+    sandbox: SandboxOption = Sandbox.on,
     gradebook: Annotated[
         Path | None, typer.Option(help="Keep all in this gradebook; what it has is not graded again.", metavar="FILE")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks at a time, with --gradebook.")] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Grade a folder of notebooks, or a zip of them. Without --untrusted their code runs with your rights."""
     from lmlib.course.grade import grade_all
 
     if untrusted is None and sandbox == Sandbox.off:
         raise CourseError("--sandbox=off is for --untrusted SECRET; without it there is no sandbox")
+    if gradebook is None and scheduler is not None:
+        raise CourseError("--scheduler is for --gradebook FILE, which keeps what the workers have done")
     if gradebook is None:
         grade_all(submissions, out, timeout, untrusted, sandbox == Sandbox.on)
         return
     if out is not None:
         raise CourseError("with --gradebook, write tables by `lmbook gradebook export`")
-    from lmlib.course.gradebook.class_grading import grade_into
+    from lmlib.course.gradebook.class_grading import Settings, grade_into
 
-    grade_into(submissions, gradebook, timeout, jobs, untrusted, sandbox == Sandbox.on)
+    grade_into(submissions, gradebook, Settings(timeout, jobs, untrusted, sandbox == Sandbox.on, scheduler))
+
+
+@app.command()
+def example(
+    name: Annotated[str, typer.Argument(help="classroom: a GitHub Classroom workflow; slurm: a sweep as an array.")],
+) -> None:
+    """Print an example: a file to begin with, to be saved and changed."""
+    from lmlib.course.examples import text_of
+
+    typer.echo(text_of(name), nl=False)
 
 
 @app.command()

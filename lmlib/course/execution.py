@@ -19,6 +19,7 @@ from typing import Any
 from lmlib.course import notebooks
 from lmlib.course.notebooks import Notebook
 from lmlib.course.record import RECORD_VARIABLE
+from lmlib.course.workers import Stop
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 TRACEBACK_LINES = 15
@@ -54,7 +55,7 @@ class Watch:
     """What the caller wants to hear and may say while a notebook runs."""
 
     timeout: float | None = None  # seconds for the whole notebook
-    stop: Event = field(default_factory=Event)
+    stop: Stop = field(default_factory=Event)
     on_cell: Callable[[int, str], None] = lambda index, name: None
 
 

@@ -1,7 +1,7 @@
 """A student's notebook, read with suspicion, and the notebook that is run for it: the release with the answers."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmlib.course import merge, notebooks
@@ -68,6 +68,21 @@ def to_run(release: Notebook, student: Notebook) -> ToRun:
         elif cell["cell_type"] == "code":
             cells.append(_own_cell(cell["source"], f"{ADDED}{number}"))
     return ToRun({**release, "cells": cells}, remarks)
+
+
+def for_question(merged: ToRun, question: str) -> ToRun:
+    """What one question needs: the code up to its check, for an answer may use earlier ones, and no other check.
+
+    Raises SubmissionError when there is no such question.
+    """
+    check, cells = f"{question}-check", []
+    for cell in merged.notebook["cells"]:
+        graded = cell["metadata"].get("nbgrader", {}).get("grade", False)
+        if merge.key(cell) == check or not graded:
+            cells.append(cell)
+        if merge.key(cell) == check:
+            return replace(merged, notebook={**merged.notebook, "cells": cells})
+    raise SubmissionError(f"the assignment has no question {question!r}")
 
 
 def _remark(released: Cell, answer: str | None) -> str:

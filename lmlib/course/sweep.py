@@ -7,6 +7,7 @@ on from there and ends in the same table.
 import csv
 import io
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,7 +178,7 @@ def _write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for name, values in columns.items():
         if len({type(value) for value in values if value is not None} - {int, float}) > 1:
             columns[name] = [str(value) for value in values]
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # another sweep may be writing here, too
     pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
     temporary.replace(path)
 

@@ -21,19 +21,24 @@ def right_answers(assignment: Assignment) -> dict[str, str]:
 
 
 def mistaken_answers(assignment: Assignment) -> list[tuple[dict[str, str], dict[str, list[str]]]]:
-    """Answers to all questions with one known mistake each, until every mistake has been made; and their names.
+    """Answers to all questions with one known mistake each, until every mistake has been made; and their names."""
+    return variant_answers(assignment, "mistake")
 
-    A question with fewer mistakes than others is answered rightly in the last ones.
+
+def variant_answers(assignment: Assignment, kind: str) -> list[tuple[dict[str, str], dict[str, list[str]]]]:
+    """Answers to all questions with one variant of a kind each, until all have been used; and their names.
+
+    A question with fewer of them than others is answered by the reference in the last ones.
     """
-    most = max(len(question.variants["mistake"]) for question in assignment.questions.values())
+    most = max(len(question.variants[kind]) for question in assignment.questions.values())
     made = []
     for i in range(most):
         answers, names = right_answers(assignment), {}
         for name, question in assignment.questions.items():
-            own = question.variants["mistake"][i : i + 1]
-            names[name] = [mistake.name for mistake in own]
-            for mistake in own:  # below the right answer: some mistakes change only one of several values
-                answers[f"{name}-answer"] += "\n" + mistake.source
+            own = question.variants[kind][i : i + 1]
+            names[name] = [variant.name for variant in own]
+            for variant in own:  # below the right answer: some mistakes change only one of several values
+                answers[f"{name}-answer"] += "\n" + variant.source
         made.append((answers, names))
     return made
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lmlib.course import batch
+from lmlib.course import batch, fingerprint
 from lmlib.course.batch import Settings
 from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.execution import Execution, Failure
@@ -104,7 +104,7 @@ def test_a_change_of_the_library_executes_everything_again(book, executed, monke
     package = tmp_path / "lmlib" / "course"
     package.mkdir(parents=True)
     (package / "batch.py").write_text("1")
-    monkeypatch.setattr(batch, "__file__", str(package / "batch.py"))
+    monkeypatch.setattr(fingerprint, "PACKAGE", package.parent)
     batch.run([], Settings(book / "out"))
     batch.run([], Settings(book / "out"))
     (package.parent / "attention.py").write_text("2")

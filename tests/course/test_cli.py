@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import ROOT, write_text_notebook
 
-HEAVY = ("torch", "numpy", "nbformat", "jupytext", "papermill", "matplotlib", "IPython")
+HEAVY = ("dask", "distributed", "torch", "numpy", "nbformat", "jupytext", "papermill", "matplotlib", "IPython")
 
 
 def test_help_loads_nothing_heavy():

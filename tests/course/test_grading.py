@@ -2,18 +2,12 @@
 
 import csv
 import io
-import os
-import shutil
-import subprocess
-import sys
 
 import pytest
-from nbgrader.api import Gradebook
 
 from lmlib.course import grade
 from lmlib.course.errors import CourseError
-from lmlib.course.release import make
-from lmlib.course.workbench import Workbench
+from tests.course import by_nbgrader
 from tests.course.student_notebooks import (
     NAME,
     ROOT,
@@ -61,27 +55,9 @@ def graded(submitted):
 def graded_by_nbgrader(submitted):
     """The points by student and question, from nbgrader's own commands in a new course folder."""
     course = submitted.parent
-    make(Workbench(ASSIGNMENT), with_answers=True).write(course / "source" / STEM)
-    for student in submitted.iterdir():  # nbgrader copies the check files from source/; a student has them, too
-        for ending in ("_checks.py", "_checks.json"):
-            shutil.copy(ROOT / "exercises" / f"{NAME}{ending}", student / STEM)
-    for command in ("generate_assignment", "autograde"):
-        nbgrader(course, command, STEM, "--create")
-    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
-        return {
-            submission.student.id: {grade.name.removesuffix("-check"): grade.score for grade in notebook.grades}
-            for submission in book.assignment_submissions(STEM)
-            for notebook in submission.notebooks
-        }
-
-
-def nbgrader(course, *arguments):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    environment |= {"PYTHONPATH": str(ROOT), "HOME": str(course), "JUPYTER_CONFIG_DIR": str(course)}
-    environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    command = [sys.executable, "-m", "nbgrader", *arguments, f"--course-dir={course}"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=course, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    by_nbgrader.prepare(course, ASSIGNMENT)
+    by_nbgrader.command(course, "autograde", STEM, "--create")
+    return by_nbgrader.points(course, ASSIGNMENT)
 
 
 def test_a_right_notebook_gets_all_points(graded):

@@ -14,6 +14,7 @@ import pytest
 from lmlib.course import batch, sweep
 from lmlib.course.batch import Settings
 from lmlib.course.errors import CourseError, WorkFailedError
+from tests.course.dask_cluster import cluster, environment, kill
 
 METRIC = "from lmlib.course import record\nrecord.metric('loss', 10 * width + seed, 'nats')"
 
@@ -157,38 +158,70 @@ def test_the_plot_has_a_curve_for_each_value_and_says_what_is_missing(tmp_path):
         sweep.plot(tmp_path / "none", "width", "loss", None, tmp_path / "p.png")
 
 
+def number_of_results(out):
+    return sum(len(files) for _, _, files in os.walk(os.path.join(out, "results")))
+
+
 def killed_sweep(arguments, after):
     """Start the command and kill it, and all that it started, when so many results are there."""
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     out = arguments[arguments.index("--out") + 1]
     deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
-        if sum(len(files) for _, _, files in os.walk(os.path.join(out, "results"))) >= after:
+        if number_of_results(out) >= after:
             break
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
+GRID = ["--grid", "width=1,2,3,4,5,6,7,8,9,10,11,12", "--grid", "seed=0,1,2,3,4"]
+
+
+def command(notebook, out, *more):
+    return [sys.executable, "-m", "lmlib.course", "sweep", str(notebook), *GRID, "--out", str(out), *more]
+
+
+def require_same_tables(first, second):
+    """60 rows, and the same in both."""
+    assert (first / "results.csv").read_text() == (second / "results.csv").read_text()
+    tables = [pyarrow.parquet.read_table(out / "results.parquet") for out in (first, second)]
+    assert tables[0].equals(tables[1])
+    assert [row["value"] for row in table(first)] == [str(10.0 * w + s) for w in range(1, 13) for s in range(5)]
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_sweep_of_60_runs_killed_five_times_gives_the_table_of_one_that_was_not(tmp_path):
-    log = tmp_path / "log"
+    log, killed, whole = tmp_path / "log", tmp_path / "killed", tmp_path / "whole"
     path = notebook(tmp_path / "n.ipynb", count_runs(METRIC, log))
-    grid = ["--grid", "width=1,2,3,4,5,6,7,8,9,10,11,12", "--grid", "seed=0,1,2,3,4"]
-
-    def command(out):
-        where = ["--out", str(tmp_path / out), "--jobs", "2"]
-        return [sys.executable, "-m", "lmlib.course", "sweep", str(path), *grid, *where]
-
+    here = ["--jobs", "2", "--engine", "warm"]
     for after in (3, 11, 24, 40, 55):
-        killed_sweep(command("killed"), after)
-    subprocess.run(command("killed"), check=True)
-    began = len(log.read_text())
-    assert 60 <= began <= 60 + 5 * 2  # what was running when it was killed ran again, nothing else
-    subprocess.run(command("whole"), check=True)
-    killed, whole = ((tmp_path / out / "results.csv").read_text() for out in ("killed", "whole"))
-    assert killed == whole
-    tables = [pyarrow.parquet.read_table(tmp_path / out / "results.parquet") for out in ("killed", "whole")]
-    assert tables[0].equals(tables[1])
-    assert len(table(tmp_path / "whole")) == 60
+        killed_sweep(command(path, killed, *here), after)
+    subprocess.run(command(path, killed, *here), check=True)
+    assert 60 <= len(log.read_text()) <= 60 + 5 * 2  # what was running when it was killed ran again, nothing else
+    subprocess.run(command(path, whole, *here), check=True)
+    require_same_tables(killed, whole)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_same_sweep_on_dask_with_one_of_two_workers_killed_gives_the_same_table(tmp_path):
+    path, far, here = notebook(tmp_path / "n.ipynb"), tmp_path / "far", tmp_path / "here"
+    with cluster(2) as dask:
+        process = subprocess.Popen(command(path, far, "--scheduler", dask.address), env=environment())
+        while process.poll() is None and number_of_results(far) < 10:
+            time.sleep(0.05)
+        kill(dask.workers[0])
+        assert process.wait() == 0
+    subprocess.run(command(path, here, "--jobs", "2", "--engine", "warm"), check=True)
+    require_same_tables(far, here)
+
+
+@pytest.mark.long
+def test_a_worker_that_does_not_have_the_notebook_as_it_is_here_is_refused(tmp_path, monkeypatch):
+    path = notebook(tmp_path / "n.ipynb")
+    monkeypatch.setattr(batch, "content_of", lambda path, base: "another state")
+    with cluster(1) as dask, pytest.raises(CourseError, match=r"n\.ipynb is missing on .*, or it, its data, lmlib"):
+        sweep.sweep(path, {"width": [1]}, Settings(tmp_path / "out", scheduler=dask.address))
+    assert not (tmp_path / "out" / "results").exists()

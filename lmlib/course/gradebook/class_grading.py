@@ -1,113 +1,111 @@
-"""`lmbook grade SUBMISSIONS --gradebook FILE`: a class graded into its gradebook, with a line for each notebook."""
+"""`lmbook grade SUBMISSIONS --gradebook FILE` and `lmbook gradebook regrade`, with a line for each notebook."""
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
-from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
-from lmlib.course import book, grade, machine
-from lmlib.course.checking import assignment_of, check_notebook, released_assignments
-from lmlib.course.errors import CourseError, InterruptedWorkError
-from lmlib.course.gradebook import layouts
-from lmlib.course.gradebook.graded import GRADED, Graded, QuestionScore
-from lmlib.course.gradebook.grading import Grade, grade_class
-from lmlib.course.gradebook.layouts import Handed
+from lmlib.course import book
+from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
+from lmlib.course.gradebook import layouts, work
+from lmlib.course.gradebook.graded import GRADED, TRUSTED
+from lmlib.course.gradebook.grading import Done, Regraded, Submit, grade_class, regrade_class
 from lmlib.course.gradebook.store import Gradebook
+from lmlib.course.workers import Workers, workers
 
-if TYPE_CHECKING:
-    from lmlib.course.outside.grading import Grader
-
-OfPath = Callable[[Path], Graded]  # raises CourseError for a notebook that is no copy of an assignment
+One = TypeVar("One", Done, Regraded)
 
 
-def grade_into(
-    place: Path, gradebook: Path, timeout: float, jobs: int | None, secret: Path | None = None, sandbox: bool = True
-) -> None:
-    """Grade what the gradebook does not have yet: with this user's rights, or with a secret in the sandbox.
+@dataclass(frozen=True)
+class Settings:
+    """How notebooks are graded: with this user's rights, or with the file of a secret in the sandbox, from outside."""
 
-    Raises InterruptedWorkError on Ctrl-C, with what is kept, and SandboxError where no sandbox can be had.
+    timeout: float = 60  # seconds for a cell
+    jobs: int | None = None  # at a time; one for each core when it is not given
+    secret: Path | None = None
+    sandbox: bool = True
+    scheduler: str | None = None  # the address of a Dask scheduler, whose workers then grade
+
+
+def grade_into(place: Path, gradebook: Path, settings: Settings) -> None:
+    """Grade what the gradebook does not have yet.
+
+    Raises InterruptedWorkError on Ctrl-C, with what is kept, WorkFailedError at the end for what this machine failed
+    to grade, and SandboxError where no sandbox can be had.
     """
-    handed, base, n_jobs = layouts.find(place), book.root(), jobs or machine.cores()
-    kept, done = Gradebook(gradebook), 0
-    with grader(base, timeout, n_jobs, secret, sandbox) as graded:
-        work = grade_class(handed, kept, graded, n_jobs)
-        try:
-            for one in work:
-                done += 1
-                print(_line(one.handed, one.graded), flush=True)
-        except KeyboardInterrupt:
-            raise InterruptedWorkError(
-                f"interrupted with {done} of {len(handed)} in the gradebook; run again"
-            ) from None
-        finally:
-            work.close()
-            kept.close()
+    handed = layouts.find(place)
+    with closing(Gradebook(gradebook)) as kept, grader(book.root(), settings) as (submit, own):
+        done = _shown(grade_class(handed, kept, submit, own), len(handed))
+    if failed := [one for one in done if one.failed]:
+        raise WorkFailedError(f"{len(failed)} of {len(handed)} were not graded, see above; run again to grade them")
+
+
+def regrade(gradebook: Gradebook, assignment: str, question: str | None, settings: Settings, who: str) -> None:
+    """Grade one question of every attempt at an assignment anew, or all of them.
+
+    Raises CourseError before anything runs: for an unknown name, and for notebooks that were not trusted and would be
+    now. Raises InterruptedWorkError and WorkFailedError as `grade_into` does.
+    """
+    base = book.root()
+    attempts = gradebook.attempts(assignment, question)
+    released = work.questions_of(base).get(assignment)
+    if released is None or (question is not None and question not in released):
+        what = f"question {question!r} in {assignment}" if released else f"assignment {assignment}"
+        raise CourseError(f"there is no {what} in {base / 'exercises'}; it cannot be graded")
+    if settings.secret is None and any(one.sandbox not in ("", TRUSTED) for one in attempts):
+        raise CourseError(f"the work on {assignment} was not trusted when it was graded; give --untrusted SECRET again")
+    if settings.secret is not None and not settings.secret.is_file():
+        raise CourseError(f"{settings.secret}: there is no such secret; a regrade needs the one of the grading")
+    with grader(base, settings) as (submit, own):
+        done = _shown(regrade_class(assignment, question, gradebook, submit, own, who), len(attempts))
+    changed = sum(bool(one.changes) for one in done)
+    print(f"{changed} of {len(done)} attempts have changed")
+    if failed := [one for one in done if one.failed]:
+        raise WorkFailedError(f"{len(failed)} of {len(done)} were not graded anew, see above; they are as they were")
 
 
 @contextmanager
-def grader(base: Path, timeout: float, jobs: int, secret: Path | None, sandbox: bool) -> Iterator[Grade]:
-    """What grades one hand-in, in `jobs` threads at a time. Without a secret the notebooks are trusted."""
-    known = released_assignments(base)
-    if secret is None:
-        yield lambda one: _graded(one, known, lambda path: _trusted(path, timeout, base))
-        return
-    from lmlib.course.outside.grading import Grader
-    from lmlib.course.outside.limits import Limits
+def grader(base: Path, settings: Settings) -> Iterator[tuple[Submit, Workers]]:
+    """What takes hand-ins and grades them, and the workers that do it."""
     from lmlib.course.outside.secret import read_or_make
 
-    limits, word = Limits(cell_seconds=timeout), read_or_make(secret)
-    free: SimpleQueue[Grader] = SimpleQueue()
-    with ExitStack() as stack:
-        for _ in range(jobs):
-            free.put(stack.enter_context(Grader(word, limits, sandbox=sandbox)))
-
-        def graded(one: Handed) -> Graded:
-            own = free.get()
-            try:
-                return _graded(one, known, lambda path: _outside(path, own, known))
-            finally:
-                free.put(own)
-
-        yield graded
-
-
-def _graded(one: Handed, known: dict[str, Path], of_path: OfPath) -> Graded:
-    """The result of a hand-in; what is wrong with it is its status."""
-    stem = PurePosixPath(one.name).stem
-    guessed = next((name for name in known if name.rpartition("/")[2] == stem), one.name)
-    if one.problem:
-        return Graded(guessed, one.problem)
-    with tempfile.TemporaryDirectory(prefix="lmbook-grade-") as folder:
-        path = Path(folder) / one.name
-        path.write_bytes(one.file)
+    secret = read_or_make(settings.secret) if settings.secret else None
+    order = work.Order(settings.timeout, secret is None, settings.sandbox, work.fingerprint_of(base))
+    questions = work.questions_of(base)
+    with workers(settings.jobs, settings.scheduler) as own:
         try:
-            return of_path(path)
-        except CourseError as error:
-            return Graded(guessed, str(error).replace(f"{path}: ", ""))
+            yield (
+                lambda one, question: own.submit(
+                    work.work, one, question, order, work.seeds(secret, one.file, questions) if secret else {}
+                ),
+                own,
+            )
+        finally:
+            work.finish(order)
 
 
-def _trusted(path: Path, timeout: float, base: Path) -> Graded:
-    result = check_notebook(path, timeout, base)
-    scores = [QuestionScore(q.question, q.score, q.maximum, q.mistakes, q.text) for q in result.questions]
-    return Graded(result.assignment, GRADED, scores, grade.remarks_of(result), sandbox="none: trusted")
+def _shown(doing: Generator[One, None, None], total: int) -> list[One]:
+    """Print a line for each as soon as it is kept. Raises InterruptedWorkError on Ctrl-C, with how many are."""
+    done: list[One] = []
+    with closing(doing):
+        try:
+            for one in doing:
+                done.append(one)
+                if line := _line(one):
+                    print(line, flush=True)
+        except KeyboardInterrupt:
+            raise InterruptedWorkError(f"interrupted with {len(done)} of {total} in the gradebook; run again") from None
+    return done
 
 
-def _outside(path: Path, own: "Grader", known: dict[str, Path]) -> Graded:
-    from lmlib.course.outside import submitted
-
-    nb, _ = submitted.read(path, own.limits)
-    found = own.grade(path, known[assignment_of(nb, path, known)])
-    scores = [QuestionScore(q.question, q.score, q.maximum, list(q.mistakes), q.text) for q in found.questions]
-    remarks = [remark for q in found.questions for remark in q.remarks] + list(found.remarks)
-    layers = "; ".join(f"{layer}: {what}" for layer, what in found.sandbox.items())
-    return Graded(found.assignment, found.status, scores, remarks, found.seconds, layers, dict(found.notebook or {}))
-
-
-def _line(one: Handed, graded: Graded | None) -> str:
-    if graded is None:
-        return f"{one.student:<20} {one.name:<36} in the gradebook already"
-    score, maximum = (sum(getattr(q, name) for q in graded.questions) for name in ("points", "maximum"))
-    said = "" if graded.status == GRADED else f"  {graded.status}"
-    return f"{one.student:<20} {graded.assignment:<36} {score:>5g} of {maximum:<5g}{said}"
+def _line(one: Done | Regraded) -> str:
+    if isinstance(one, Regraded):
+        said = "; ".join(one.changes) or one.failed
+        return f"{one.attempt.student:<20} {said}" if said else ""
+    begin = f"{one.handed.student:<20}"
+    if one.graded is None:
+        return f"{begin} {one.handed.name:<36} {one.failed or 'in the gradebook already'}"
+    score, maximum = (sum(getattr(q, name) for q in one.graded.questions) for name in ("points", "maximum"))
+    said = "" if one.graded.status == GRADED else f"  {one.graded.status}"
+    return f"{begin} {one.graded.assignment:<36} {score:>5g} of {maximum:<5g}{said}"

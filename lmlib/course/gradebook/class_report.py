@@ -9,6 +9,7 @@ from lmlib import plots
 from lmlib.course import merge, pages
 from lmlib.course.errors import CourseError
 from lmlib.course.gradebook.feedback import text_of
+from lmlib.course.gradebook.graded import GRADED
 from lmlib.course.gradebook.similarity import near_identical
 from lmlib.course.gradebook.store import Gradebook, Row
 
@@ -20,17 +21,20 @@ def report(book: Gradebook, assignment: str) -> str:
         raise CourseError(f"nothing was handed in for {assignment}")
     handed_in = {row.student.id for row in rows}
     mistakes = Counter((name, mistake) for row in rows for name, mark in row.marks.items() for mistake in mark.mistakes)
+    order = {name: place for place, name in enumerate(rows[0].marks)}
+    scores = [row.score for row in rows if row.status == GRADED]
     answers = {student: answers_of(file) for student, file in book.files(assignment).items()}
     return pages.render(
         "class_report.html",
         assignment=assignment,
         rows=rows,
         missing=[one for one in book.students() if one.on_roster and one.id not in handed_in],
-        mistakes=mistakes.most_common(),
+        mean=sum(scores) / len(scores) if scores else 0.0,
+        mistakes=sorted(mistakes.items(), key=lambda one: (-one[1], order[one[0][0]], one[0][1])),
         pairs=near_identical(answers),
         points=_picture(_points_figure(rows)),
-        seconds=sorted(row.seconds for row in rows),
-        troubles=[row for row in rows if row.status != "graded"],
+        seconds=sorted(row.seconds for row in rows if row.status == GRADED) or [0.0],
+        troubles=[row for row in rows if row.status != GRADED],
     )
 
 
@@ -48,6 +52,7 @@ def _points_figure(rows: list[Row]) -> Any:
     names = list(rows[0].marks)
     shares = [[row.marks[name].points / (row.marks[name].maximum or 1) for row in rows] for name in names]
     fig, (ax,) = plots.figure("Points by question", width=7.0, height=0.9 + 0.4 * len(names))
+    ax.set_axisbelow(True)
     places = range(len(names))
     ax.barh(places, [sum(of_one) / len(of_one) for of_one in shares], color="0.6", edgecolor="0.2")
     labels = [

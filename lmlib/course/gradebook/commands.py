@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lmlib.course.options import Sandbox, SandboxOption, Scheduler, Timeout, Untrusted
+
 app = typer.Typer(
     no_args_is_help=True, help="The gradebook of a class: roster, deadlines, points by hand, exports, reports."
 )
@@ -68,6 +70,29 @@ def give_all(book: Book, table: Annotated[Path, typer.Argument(help="A CSV, a ro
     from lmlib.course.gradebook import desk
 
     desk.give_all(book, table)
+
+
+@app.command()
+def regrade(
+    book: Book,
+    assignment: Assignment,
+    question: Annotated[
+        str | None, typer.Argument(help="The question's name. Default: all of the notebook.", show_default=False)
+    ] = None,
+    timeout: Timeout = 60,
+    untrusted: Untrusted = None,
+    sandbox: SandboxOption = Sandbox.on,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Notebooks at a time. Default: one a core.")] = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Grade one question of every attempt anew, after its check was changed; what people gave stays.
+
+    Only the code up to the question's check is run, and no other check; the other questions keep what they had.
+    """
+    from lmlib.course.gradebook import desk
+    from lmlib.course.gradebook.class_grading import Settings
+
+    desk.regrade(book, assignment, question, Settings(timeout, jobs, untrusted, sandbox == Sandbox.on, scheduler))
 
 
 @app.command()

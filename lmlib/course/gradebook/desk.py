@@ -4,8 +4,10 @@ import csv
 import getpass
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lmlib.course.errors import CourseError
 from lmlib.course.gradebook import exports
@@ -14,6 +16,9 @@ from lmlib.course.gradebook.feedback import page
 from lmlib.course.gradebook.lateness import LateRule
 from lmlib.course.gradebook.store import Gradebook, Row
 from lmlib.course.notebooks import write_atomically
+
+if TYPE_CHECKING:
+    from lmlib.course.gradebook.class_grading import Settings
 
 FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {
     "json": exports.as_json,
@@ -69,6 +74,14 @@ def give_all(path: Path, table: Path) -> None:
         given.append((row["student_id"], row["assignment"], row["question"], points, row["comment"]))
     book.give_all(given, _me())
     print(f"{len(given)} entries by hand")
+
+
+def regrade(path: Path, assignment: str, question: str | None, settings: "Settings") -> None:
+    """Grade one question of every attempt anew, or all of them."""
+    from lmlib.course.gradebook.class_grading import regrade
+
+    with closing(opened(path)) as book:
+        regrade(book, assignment, question, settings, _me())
 
 
 def export(path: Path, kind: str, out: Path, assignment: str | None) -> None:

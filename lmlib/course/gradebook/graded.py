@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 GRADED = "graded"  # the status of a notebook that could be graded; any other status is a sentence that says why not
+TRUSTED = "none: trusted"  # in place of the sandbox, of a notebook that ran with the rights of the grader
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,6 +49,17 @@ class Mark:
     comment: str = ""
     mistakes: list[str] = field(default_factory=list)
     text: str = ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An attempt as it is kept, without its file."""
+
+    id: int
+    student: str
+    received: datetime
+    status: str
+    sandbox: str
 
 
 @dataclass(frozen=True)
@@ -172,31 +183,45 @@ class Gradebook:
                     seconds=graded.seconds,
                     remarks=graded.remarks,
                     sandbox=graded.sandbox,
-                    executed=zlib.compress(json.dumps(graded.executed).encode()),
+                    executed=_packed(graded.executed),
                     scores=[_score(question) for question in graded.questions],
                 )
             )
             _note(session, GRADER, f"{student}, {graded.assignment}: {graded.status}")
 
-    def regrade(self, assignment: str, question: str, grade: Callable[[bytes], QuestionScore], who: str) -> int:
-        """Grade one question of every attempt anew; the others and what people gave stay. Returns how many changed."""
+    def attempts(self, assignment: str, question: str | None = None) -> list[Kept]:
+        """Every attempt at an assignment, in order. Raises GradebookError when it, or its question, is unknown."""
         with Session(self.engine) as session:
-            if session.get(Question, (assignment, question)) is None:
-                raise GradebookError(f"{assignment} has no question {question!r} in this gradebook")
-            files = session.execute(select(Attempt.id, Attempt.file).where(Attempt.assignment == assignment)).all()
-        changed = 0
-        for attempt, file in files:
-            new = grade(zlib.decompress(file))
-            with self._writing() as session:
-                before = session.get(Score, (attempt, question))
-                if before is not None and before.points == new.points and before.text == new.text:
-                    continue
-                was = "none" if before is None else f"{before.points:g}"
-                session.merge(_score(new, attempt))
-                owner = session.get_one(Attempt, attempt).student
-                _note(session, who, f"{owner}, {assignment}, {question}: regraded, {was} -> {new.points:g}")
-                changed += 1
-        return changed
+            _require(session, Assignment, assignment)
+            if question is not None:
+                _require_question(session, assignment, question)
+            wanted = select(Attempt.id, Attempt.student, Attempt.received, Attempt.status, Attempt.sandbox)
+            found = session.execute(wanted.where(Attempt.assignment == assignment).order_by(Attempt.id))
+            return [Kept(*row) for row in found]
+
+    def file(self, attempt: int) -> bytes:
+        """The file of an attempt, as it was handed in."""
+        with Session(self.engine) as session:
+            return zlib.decompress(session.get_one(Attempt, attempt).file)
+
+    def regrade(self, attempt: int, graded: Graded, who: str, question: str | None = None) -> list[str]:
+        """Put a new result in place of that of an attempt, or of one question of it; what people gave stays.
+
+        Returns what has changed, such as "scores: 1 -> 4"; when nothing has, nothing is written.
+        """
+        with self._writing() as session:
+            row = session.get_one(Attempt, attempt)
+            new = [one for one in graded.questions if question in (None, one.question)]
+            changes = [change for one in new if (change := _replace(session, row, one))]
+            if question is None:
+                if (row.status, row.remarks) != (graded.status, graded.remarks):
+                    changes += [graded.status] if row.status != graded.status else ["remarks"]
+                    row.status, row.remarks = graded.status, graded.remarks
+                if changes:
+                    row.seconds, row.sandbox, row.executed = graded.seconds, graded.sandbox, _packed(graded.executed)
+            if changes:
+                _note(session, who, f"{row.student}, {row.assignment}: regraded, {'; '.join(changes)}")
+            return changes
 
     # --- what a person gives
 
@@ -211,8 +236,7 @@ class Gradebook:
                 if points is not None and not 0 <= points < math.inf:
                     raise GradebookError(f"points must be 0 or more; got {points:g} for {student}, {question}")
                 _require(session, Student, student)
-                if session.get(Question, (assignment, question)) is None:
-                    raise GradebookError(f"{assignment} has no question {question!r} in this gradebook")
+                _require_question(session, assignment, question)
                 keys = {"student": student, "assignment": assignment, "question": question}
                 session.merge(Manual(**keys, points=points, comment=comment))
                 said = "a comment" if points is None else f"{points:g} points"
@@ -280,6 +304,16 @@ def _require(session: Session, table: type[Student] | type[Assignment], name: st
         raise GradebookError(f"the gradebook knows no {what} {name!r}")
 
 
+def _require_question(session: Session, assignment: str, name: str) -> None:
+    if session.get(Question, (assignment, name)) is None:
+        known = session.scalars(
+            select(Question.name).where(Question.assignment == assignment).order_by(Question.place)
+        ).all()
+        raise GradebookError(
+            f"{assignment} has no question {name!r} in this gradebook; it has: {', '.join(known) or 'none'}"
+        )
+
+
 def _note(session: Session, who: str, what: str) -> None:
     session.add(Change(at=datetime.now(UTC), who=who, what=what))
 
@@ -292,9 +326,33 @@ def _keep_questions(session: Session, graded: Graded) -> None:
         session.merge(Question(assignment=graded.assignment, name=one.question, place=place, maximum=one.maximum))
 
 
-def _score(one: QuestionScore, attempt: int | None = None) -> Score:
-    key = {} if attempt is None else {"attempt": attempt}
-    return Score(question=one.question, points=one.points, mistakes=one.mistakes, text=one.text, **key)
+def _score(one: QuestionScore) -> Score:
+    return Score(question=one.question, points=one.points, mistakes=one.mistakes, text=one.text)
+
+
+def _packed(notebook: Mapping[str, Any]) -> bytes:
+    return zlib.compress(json.dumps(notebook).encode())
+
+
+def _replace(session: Session, attempt: Attempt, new: QuestionScore) -> str:
+    """Put a new score in place of an attempt's, and the maximum of its question; what has changed, or nothing."""
+    known = session.get(Question, (attempt.assignment, new.question))
+    if known is None:
+        place = len(session.get_one(Assignment, attempt.assignment).questions)
+        session.add(Question(assignment=attempt.assignment, name=new.question, place=place, maximum=new.maximum))
+        session.flush()
+    elif known.maximum != new.maximum:
+        _note(session, GRADER, f"{attempt.assignment}, {new.question}: of {known.maximum:g} -> {new.maximum:g} points")
+        known.maximum = new.maximum
+    before = next((score for score in attempt.scores if score.question == new.question), None)
+    if before is None:
+        attempt.scores.append(_score(new))
+        return f"{new.question}: none -> {new.points:g}"
+    if (before.points, before.mistakes, before.text) == (new.points, new.mistakes, new.text):
+        return ""
+    was = before.points
+    before.points, before.mistakes, before.text = new.points, new.mistakes, new.text
+    return f"{new.question}: {was:g} -> {new.points:g}" if was != new.points else f"{new.question}: other words"
 
 
 def _row(session: Session, attempts: list[Attempt]) -> Row:

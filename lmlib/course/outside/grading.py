@@ -10,7 +10,7 @@ import contextlib
 import hmac
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -109,8 +109,16 @@ class Grader:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._processes.close()
 
-    def grade(self, notebook: Path, release: Path) -> Graded:
-        """Grade one submission. Whatever is wrong with it stands in the result.
+    def grade(
+        self,
+        notebook: Path,
+        release: Path,
+        question: str | None = None,
+        seeds: Mapping[str, int] | None = None,
+    ) -> Graded:
+        """Grade one submission, or one question of it. Whatever is wrong with it stands in the result.
+
+        `seeds`: of its questions, where this grader was not given the secret that they are drawn from.
 
         Raises SandboxError when a layer of the sandbox cannot be had, and CourseError for a damaged release.
         """
@@ -119,14 +127,16 @@ class Grader:
         try:
             student, digest = submitted.read(notebook, self.limits)
             merged = submission.to_run(known.notebook, student)
+            if question is not None:
+                merged = submission.for_question(merged, question)
         except SubmissionError as error:
             nothing = tuple(QuestionGrade(name, 0.0, maximum) for name, maximum in known.maxima.items())
             return Graded(known.assignment, str(error), nothing, seconds=monotonic() - started)
         with tempfile.TemporaryDirectory(prefix="lmbook-") as folder, self._child(known, folder) as child:
             run = _Run(known, merged, child, self._checker, self.limits)
-            run.all_cells(lambda question: seed(self._secret, known.assignment, digest, question))
+            run.all_cells(lambda name: seeds[name] if seeds else seed(self._secret, known.assignment, digest, name))
             report = child.report or OFF
-        questions = tuple(run.grades[name] for name in known.maxima)
+        questions = tuple(run.grades[name] for name in known.maxima if name in run.grades)
         executed = {**merged.notebook, "cells": run.cells}
         remarks = tuple(run.remarks)
         return Graded(known.assignment, "graded", questions, remarks, monotonic() - started, report, executed)

@@ -33,6 +33,9 @@ class SandboxError(WorkFailedError):
         )
         self.said = said
 
+    def __reduce__(self) -> tuple[type["SandboxError"], tuple[str]]:
+        return SandboxError, (self.said,)  # a worker on another machine says it here
+
 
 @dataclass(frozen=True)
 class Policy:

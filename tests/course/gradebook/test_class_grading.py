@@ -1,17 +1,24 @@
 """A class graded into its gradebook: once, resumed, and the same points as without a gradebook."""
 
+import pickle
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from lmlib.course import grade
-from lmlib.course.gradebook.class_grading import grade_into, grader
+from lmlib.course.errors import WorkFailedError
+from lmlib.course.gradebook.class_grading import Settings, grade_into, grader
 from lmlib.course.gradebook.graded import Graded, QuestionScore
-from lmlib.course.gradebook.grading import grade_class
+from lmlib.course.gradebook.grading import grade_class, regrade_class
 from lmlib.course.gradebook.layouts import Handed, find
-from lmlib.course.gradebook.store import Gradebook
+from lmlib.course.gradebook.store import Gradebook, digest_of
 from lmlib.course.isolation import probe
+from lmlib.course.outside.grading import seed
+from lmlib.course.outside.secret import read_or_make
+from lmlib.course.sandbox.policy import SandboxError
+from lmlib.course.workers import Workers, workers
 from tests.course.student_notebooks import NAME, ROOT, attention_assignment, hand_in, mistaken_answers, right_answers
 
 STEM = NAME.rpartition("/")[2]
@@ -31,6 +38,12 @@ def result(one):
     return Graded("c/a", questions=[QuestionScore("q", float(one.student[-1]), 9.0)])
 
 
+def graded_with(n, book, graded, jobs):
+    """All that grade_class gives, with a function in place of a grader."""
+    with workers(jobs) as own:
+        return list(grade_class(handed(n), book, lambda one, question: own.submit(graded, one), own))
+
+
 def test_a_class_is_graded_once_and_a_second_run_grades_nothing(tmp_path):
     book, calls = Gradebook(tmp_path / "class.db"), []
 
@@ -38,8 +51,7 @@ def test_a_class_is_graded_once_and_a_second_run_grades_nothing(tmp_path):
         calls.append(one.student)
         return result(one)
 
-    first = list(grade_class(handed(5), book, graded, jobs=2))
-    again = list(grade_class(handed(6), book, graded, jobs=2))
+    first, again = graded_with(5, book, graded, jobs=2), graded_with(6, book, graded, jobs=2)
     assert sorted(calls) == [f"student{i}" for i in range(6)]
     assert [done.graded is None for done in first] == [False] * 5
     assert sum(done.graded is None for done in again) == 5
@@ -53,7 +65,7 @@ def test_as_many_are_graded_at_a_time_as_there_are_jobs(tmp_path):
         meet.wait()
         return result(one)
 
-    assert len(list(grade_class(handed(6), Gradebook(tmp_path / "class.db"), graded, jobs=3))) == 6
+    assert len(graded_with(6, Gradebook(tmp_path / "class.db"), graded, jobs=3)) == 6
 
 
 def test_stopping_keeps_what_was_done_and_starts_nothing_more(tmp_path):
@@ -63,13 +75,78 @@ def test_stopping_keeps_what_was_done_and_starts_nothing_more(tmp_path):
         calls.append(one.student)
         return result(one)
 
-    work = grade_class(handed(9), book, graded, jobs=1)
-    next(work)
-    work.close()
+    with workers(1) as own:
+        doing = grade_class(handed(9), book, lambda one, question: own.submit(graded, one), own)
+        next(doing)
+        doing.close()
     assert len(book.rows()) == 1
     assert len(calls) <= 2
-    list(grade_class(handed(9), book, graded, jobs=1))
+    graded_with(9, book, graded, jobs=1)
     assert len(book.rows()) == 9
+
+
+def test_what_this_machine_failed_to_grade_is_not_kept_and_tried_again(tmp_path):
+    book, failing = Gradebook(tmp_path / "class.db"), {"student1"}
+
+    def graded(one):
+        if one.student in failing:
+            raise WorkFailedError("the checker has ended")
+        return result(one)
+
+    failed = [one for one in graded_with(3, book, graded, jobs=1) if one.failed]
+    assert [(one.handed.student, one.failed, one.graded) for one in failed] == [
+        ("student1", "the checker has ended", None)
+    ]
+    assert len(book.rows()) == 2
+    failing.clear()
+    graded_with(3, book, graded, jobs=1)
+    assert len(book.rows()) == 3
+
+
+def test_regrading_asks_for_the_files_as_they_were_and_for_nothing_else(tmp_path):
+    book, asked = Gradebook(tmp_path / "class.db"), []
+    given = [*handed(2), Handed("linked", "a.ipynb", NOW, problem="a link")]
+
+    def graded(one, question):
+        asked.append((one.student, one.name, one.received, one.problem, question))
+        return Graded("c/a", one.problem) if one.problem else replace(result(one), seconds=len(asked))
+
+    with workers(1) as own:
+
+        def submit(one, question):
+            return own.submit(graded, one, question)
+
+        list(grade_class(given, book, submit, own))
+        before, asked[:] = book.rows(), []
+        one_question = list(regrade_class("c/a", "q", book, submit, own, "teacher"))
+        assert asked == [(f"student{i}", "a.ipynb", NOW, "", "q") for i in range(2)]  # the link has no such question
+        whole = list(regrade_class("c/a", None, book, submit, own, "teacher"))
+        assert asked[-1] == ("linked", "a.ipynb", NOW, "a link", None)
+    assert [(one.changes, one.failed) for one in one_question + whole] == [([], "")] * 5
+    assert [vars(row) | {"student": ""} for row in book.rows()] == [vars(row) | {"student": ""} for row in before]
+
+
+def test_a_machine_without_a_sandbox_grades_nothing(tmp_path):
+    book = Gradebook(tmp_path / "class.db")
+
+    def graded(one):
+        raise SandboxError("no namespaces")
+
+    with pytest.raises(SandboxError, match="no namespaces"):
+        graded_with(3, book, graded, jobs=1)
+    assert book.rows() == []
+    assert str(pickle.loads(pickle.dumps(SandboxError("no namespaces")))) == str(SandboxError("no namespaces"))
+
+
+def test_the_secret_of_the_course_does_not_travel_with_a_submission(tmp_path, monkeypatch):
+    sent, path = [], tmp_path / "secret"
+    monkeypatch.setattr(Workers, "submit", lambda self, function, *arguments: sent.append(arguments))
+    with grader(ROOT, Settings(jobs=1, secret=path)) as (submit, _):
+        submit(Handed("ann", "a.ipynb", NOW, b"file"), None)
+    packed, secret = pickle.dumps(sent), read_or_make(path)
+    assert [word for word in (secret, secret.hex().encode(), str(path).encode()) if word in packed] == []
+    ((_, _, _, seeds),) = sent
+    assert seeds[NAME]["masks"] == seed(secret, NAME, digest_of(b"file"), "masks")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +162,7 @@ def submitted(tmp_path_factory):
 
 def test_the_gradebook_has_the_points_of_the_plain_command(submitted, tmp_path, capsys):
     path = tmp_path / "class.db"
-    grade_into(submitted, path, timeout=60, jobs=2)
+    grade_into(submitted, path, Settings(jobs=2))
     found = {row.student.id: row for row in Gradebook(path).rows(NAME)}
     plain = {row.student: row for row in grade.grade(submitted, timeout=60, base=ROOT)}
     for student in ("right", "mistaken"):
@@ -97,7 +174,7 @@ def test_the_gradebook_has_the_points_of_the_plain_command(submitted, tmp_path, 
     assert "JSON" in found["broken"].status
     assert str(tmp_path) not in found["broken"].status
     capsys.readouterr()
-    grade_into(submitted, path, timeout=60, jobs=2)
+    grade_into(submitted, path, Settings(jobs=2))
     assert capsys.readouterr().out.count("in the gradebook already") == 3
 
 
@@ -106,15 +183,16 @@ def test_a_problem_of_the_layout_becomes_a_row(tmp_path):
     link.parent.mkdir()
     link.symlink_to("/etc/hostname")
     (one,) = find(tmp_path)
-    with grader(ROOT, 60, 1, None, True) as graded:
-        assert graded(one).status == one.problem != ""
-        assert graded(one).assignment == NAME
+    with grader(ROOT, Settings(jobs=1)) as (submit, _):
+        graded = submit(one, None).result()
+    assert graded.status == one.problem != ""
+    assert graded.assignment == NAME
 
 
 def test_untrusted_work_gets_the_same_points_in_the_sandbox(submitted, tmp_path):
     trusted, outside = (tmp_path / name for name in ("trusted.db", "outside.db"))
-    grade_into(submitted, trusted, timeout=60, jobs=1)
-    grade_into(submitted, outside, timeout=60, jobs=2, secret=tmp_path / "secret", sandbox=isolation_is_here())
+    grade_into(submitted, trusted, Settings(jobs=1))
+    grade_into(submitted, outside, Settings(jobs=2, secret=tmp_path / "secret", sandbox=isolation_is_here()))
     points = [
         {row.student.id: {name: mark.points for name, mark in row.marks.items()} for row in Gradebook(path).rows()}
         for path in (trusted, outside)

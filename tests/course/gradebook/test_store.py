@@ -73,23 +73,44 @@ def test_the_same_file_twice_is_one_attempt(book):
 
 def test_points_by_hand_survive_a_regrade_that_changes_the_check(book):
     book.give("bob", NAME, "scores", 3.5, "the idea is right", WHO)
-    changed = book.regrade(NAME, "scores", lambda file: QuestionScore("scores", 4.0, 4.0, [], "now right"), WHO)
-    assert changed == 2  # of Ann the text is new
+    now = Graded(NAME, questions=[QuestionScore("scores", 4.0, 4.0, [], "now right")])
+    changes = [book.regrade(one.id, now, WHO, "scores") for one in book.attempts(NAME, "scores")]
+    assert changes == [["scores: other words"], ["scores: 1 -> 4"]]
     mark = row_of(book, "bob").marks["scores"]
     assert (mark.points, mark.by_hand, mark.comment, mark.text) == (3.5, True, "the idea is right", "now right")
     assert row_of(book, "bob").marks["masks"].points == 6
-    assert any("scores: regraded, 1 -> 4" in what for _, _, what in book.history())
+    assert [what for _, who, what in book.history() if who == WHO][-1] == f"bob, {NAME}: regraded, scores: 1 -> 4"
 
 
-def test_a_regrade_sees_the_files_as_they_were_handed_in_and_runs_one_question_only(book):
-    seen = []
+def test_a_regrade_of_one_question_keeps_no_other_and_one_that_changes_nothing_writes_nothing(book):
+    kept = book.attempts(NAME)
+    assert [book.file(one.id) for one in kept] == [b"ann 1", b"bob 1"]
+    before = book.history(), row_of(book, "ann").marks
+    assert book.regrade(kept[0].id, graded(4, 6), WHO, "masks") == []
+    assert book.regrade(kept[0].id, graded(0, 6), WHO, "masks") == []  # the scores are not asked for
+    assert (book.history(), row_of(book, "ann").marks) == before
 
-    def grade(file):
-        seen.append(file)
-        return QuestionScore("masks", 6.0, 6.0, [], "masks: 6 of 6 points")
 
-    assert book.regrade(NAME, "masks", grade, WHO) == 0
-    assert sorted(seen) == [b"ann 1", b"bob 1"]
+def test_a_regrade_of_all_brings_status_remarks_and_every_question(book):
+    (ann, _) = book.attempts(NAME)
+    new = replace(graded(3, 6), remarks=["a remark"], executed={"cells": [1]})
+    assert book.regrade(ann.id, new, WHO) == ["scores: 4 -> 3", "remarks"]
+    row = row_of(book, "ann")
+    assert (row.score, row.remarks, book.executed("ann", NAME)) == (9, ["a remark"], {"cells": [1]})
+
+
+def test_a_regrade_brings_a_questions_new_maximum_and_new_questions(book):
+    (ann, bob) = book.attempts(NAME)
+    more = Graded(NAME, questions=[QuestionScore("scores", 8.0, 8.0), QuestionScore("heads", 1.0, 5.0)])
+    book.regrade(ann.id, more, WHO)
+    assert {name: (mark.points, mark.maximum) for name, mark in row_of(book, "ann").marks.items()} == {
+        "scores": (8, 8),
+        "masks": (6, 6),
+        "heads": (1, 5),
+    }
+    assert row_of(book, "bob").marks["scores"].points == 1  # his own regrade is still to come
+    assert any("scores: of 4 -> 8 points" in what for _, _, what in book.history())
+    assert book.regrade(bob.id, more, WHO, "heads") == ["heads: none -> 1"]
 
 
 def test_a_comment_alone_leaves_the_points_of_the_check(book):
@@ -124,7 +145,8 @@ def test_the_history_says_who_did_what(book):
         (lambda book: book.extend("ann", "no/such", DUE, WHO), "no assignment 'no/such'"),
         (lambda book: book.give("ann", NAME, "scores", -1, "", WHO), "0 or more; got -1"),
         (lambda book: book.give("ann", NAME, "scores", float("nan"), "", WHO), "0 or more; got nan"),
-        (lambda book: book.regrade(NAME, "nothing", lambda file: None, WHO), "no question 'nothing'"),
+        (lambda book: book.attempts(NAME, "nothing"), "no question 'nothing' in this gradebook; it has: scores, masks"),
+        (lambda book: book.attempts("no/such"), "no assignment 'no/such'"),
         (lambda book: book.enrol([{"name": "Eve"}], WHO), "needs a student_id; one has name"),
         (lambda book: book.rows("no/such"), "no assignment 'no/such'"),
     ],
