@@ -61,8 +61,8 @@ def double(x): return x
 """),
     Attack("judge", "patch the judge", gets_points, """
 from lmlib.course import checks
-real = checks._judge_call
-checks._judge_call = lambda *rest: (real(*rest)[0], [])
+real = checks._judge_asked
+checks._judge_asked = lambda *rest: (real(*rest)[0], [])
 def double(x): return x
 """),
     Attack("torch", "patch torch so that nothing differs", gets_points, """
