@@ -35,6 +35,14 @@ def to_double(value: Any) -> Any:
     return _mapped(to_double, value)
 
 
+def in_double(value: Any) -> bool:
+    """Whether no tensor in the data has less than double precision."""
+    if isinstance(value, Tensor):
+        return value.dtype == torch.float64 or not value.is_floating_point()
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return all(in_double(item) for item in items)
+
+
 def _mapped(function: Any, value: Any) -> Any:
     if isinstance(value, dict):
         return {key: function(item) for key, item in value.items()}

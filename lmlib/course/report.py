@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmlib.course import ledger, machine, notebooks, pages
+from lmlib.course import ledger, machine, notebooks, pages, sections
 
 if TYPE_CHECKING:
     from lmlib.course.batch import Result, Settings
@@ -41,6 +41,7 @@ def write(rows: "list[Result]", settings: "Settings", jobs: int, threads: int, b
         ],
         "totals": _totals(rows),
         "coverage": _coverage(base),
+        "sections": _sections(rows, base),
     }
     notebooks.write_atomically(settings.out / "report.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
     path = settings.out / "report.html"
@@ -87,6 +88,13 @@ def _machine() -> dict[str, Any]:
 
 def _coverage(base: Path) -> dict[str, Any] | None:
     """Headings of the documents that the book covers, and ledger rows by verdict; None where those lists are not."""
-    if not all((base / "chapters" / name).is_file() for name in ("outline.yml", "ledger.yml")):
-        return None
-    return ledger.coverage(base)
+    return ledger.coverage(base) if _has_lists(base) else None
+
+
+def _sections(rows: "list[Result]", base: Path) -> list[dict[str, Any]]:
+    """What each section covers and asks; empty where the book's lists are not."""
+    return sections.table(base, {row.name: row.seconds for row in rows}) if _has_lists(base) else []
+
+
+def _has_lists(base: Path) -> bool:
+    return all((base / "chapters" / name).is_file() for name in ("outline.yml", "ledger.yml"))

@@ -115,11 +115,23 @@ def _used(made: type, row: list[Step]) -> Outcome:
 def _taken(made: type, thing: Any, step: Step) -> Any:
     kind, name, arguments = step["step"], step["name"], step["arguments"]
     if kind == "new":
-        return made(**arguments)
+        with _single_by_default(issubclass(made, torch.nn.Module)):
+            return made(**arguments)
     if kind == "load":
         return _load(thing, arguments)
     found = attrgetter(name)(thing)
     return _snapshot(found if kind == "read" else found(**arguments))
+
+
+@contextlib.contextmanager
+def _single_by_default(wanted: bool) -> Iterator[None]:
+    """A module's first numbers are drawn in float32: in another dtype they would be others."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32 if wanted else before)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _in_dtype(thing: Any, row: list[Step]) -> Any:

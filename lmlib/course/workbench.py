@@ -4,13 +4,16 @@ import contextlib
 import copy
 import io
 import linecache
+from collections.abc import Iterator
 from types import CodeType, ModuleType
 from typing import Any
+
+import torch
 
 from lmlib.course.asking import ask
 from lmlib.course.assignment import Assignment, AssignmentError
 from lmlib.course.checks import Released, Verdict, expected_digest, judge
-from lmlib.course.plain_data import Outcome, encode, fingerprint, in_dtypes_of, to_double
+from lmlib.course.plain_data import Outcome, encode, fingerprint, in_double, in_dtypes_of, to_double
 from lmlib.course.questions import VISIBLE_SEED, AskedQuestion, Case, Question, ValueQuestion
 
 
@@ -88,6 +91,10 @@ class Workbench:
             raise AssignmentError(f"{where}: fails only in float32 or only in float64: {outcome.sentence}")
         if single.raised:
             return {"raised": single.raised}
+        if not in_double(double.value):
+            raise AssignmentError(
+                f"{where}: computes in float32 what it is given in float64; its digits vary by machine"
+            )
         try:
             return {"value": encode(double.value, single.value)}
         except (TypeError, ValueError) as error:
@@ -111,7 +118,20 @@ def differing(wrong: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 def _both(parts: AskedQuestion, case: Case, answers: dict[str, Any], seed: int) -> tuple[Outcome, Outcome]:
     """The outcomes of one case in single and in double precision: the digits of the second are the same anywhere."""
     inputs, answer = parts.inputs(case, seed), answers[parts.name]
-    return ask(parts.way, answer, copy.deepcopy(inputs)), ask(parts.way, answer, to_double(inputs))
+    single = ask(parts.way, answer, copy.deepcopy(inputs))
+    with _double_by_default():
+        return single, ask(parts.way, answer, to_double(inputs))
+
+
+@contextlib.contextmanager
+def _double_by_default() -> Iterator[None]:
+    """Tensors that an answer makes of whole numbers or of Python's are float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _mark(name: str, parts: Question, case: Case, answers: dict[str, Any], seed: int) -> Any:

@@ -90,8 +90,9 @@ def test_what_is_missing_from_an_assignment_is_named(book_folder, source, senten
             "the answer defines no double",
         ),
         (SOURCE.replace("double = FunctionQuestion", "other = FunctionQuestion"), "name 'double' is not defined"),
-        (SOURCE.replace("return 2 * x\n", "return 2 * x.float() / 0\n"), "inf cannot be an expected value"),
+        (SOURCE.replace("return 2 * x\n", "return 2 * x.double() / 0\n"), "inf cannot be an expected value"),
         (SOURCE.replace("return 2 * x\n", "return {2 * x}\n"), "set is no plain data"),
+        (SOURCE.replace("return 2 * x\n", "return 2 * x.float()\n"), "computes in float32 what it is given in float64"),
     ],
 )
 def test_what_does_not_run_or_fit_is_named(book_folder, source, sentence):

@@ -2,12 +2,16 @@
 
 import json
 import re
+import shutil
+from collections import Counter
 
 import pytest
 
 from lmlib.course import report
 from lmlib.course.batch import Result, Settings
 from lmlib.course.execution import Failure
+from lmlib.course.ledger import load_ledger, load_outline
+from tests.course.conftest import ROOT
 
 
 @pytest.fixture
@@ -59,7 +63,30 @@ def test_headings_and_verdicts_are_counted_when_the_book_has_its_lists(book, mon
         "ledger": {"wrong": {"shown": 5, "not yet": 7}},
     }
     monkeypatch.setattr(report.ledger, "coverage", lambda base: counts)
+    monkeypatch.setattr(report.sections, "table", lambda base, seconds: [])
     page = report.write([Result("good", "passed")], Settings(book / "out"), 1, 1, book).read_text("utf-8")
     assert "3 of 10 headings are covered so far" in page
     assert "width: 25.0%" in page
     assert re.search(r"wrong</td><td class=\"n\">5</td><td class=\"n\">7", page)
+
+
+def test_each_section_has_a_row_with_what_it_covers_and_asks(book):
+    for name in ("outline.yml", "ledger.yml"):
+        shutil.copy(ROOT / "chapters" / name, book / "chapters")
+    for name in ("02_attention", "03_transformer"):
+        source = (ROOT / "solutions/02_core_concepts" / f"{name}.py").read_text("utf-8")
+        path = book / "solutions/02_core_concepts" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source if name == "02_attention" else source.replace('"points"', '"pints"', 1), "utf-8")
+    rows = [Result("chapters/02_core_concepts/02_attention", "passed", 21.4)]
+    page = report.write(rows, Settings(book / "out"), 1, 1, book).read_text("utf-8")
+    content = json.loads((book / "out" / "report.json").read_text("utf-8"))
+    found = {row["section"]: row for row in content["sections"]}
+    attention = found["02_core_concepts/02_attention"]
+    assert (attention["seconds"], attention["assignment_seconds"], attention["questions"]) == (21.4, None, 5)
+    assert attention["mistakes"] >= 15
+    rows_of_it = [row for row in load_ledger() if row.notebook == attention["section"] and row.cell]
+    assert attention["ledger"] == Counter(row.verdict for row in rows_of_it)
+    assert sum(row["headings"] for row in found.values()) == sum(1 for heading in load_outline() if heading.anchor)
+    assert found["02_core_concepts/03_transformer"]["questions"] is None
+    assert page.count("the assignment cannot be read") == 1
