@@ -52,9 +52,11 @@ def contents(ax: "Axes") -> dict[str, Any]:
     ticks count where they were set, or are categories. A line without a line style is points; points have no order.
     """
     is_points = [str(line.get_linestyle()) in ("None", "", " ") for line in ax.lines]
-    lines = [(line.get_label(), _places(line.get_xydata())) for line in ax.lines]
+    lines: list[tuple[Any, Any]] = [(line.get_label(), _places(line.get_xydata())) for line in ax.lines]
     kept = [line for line, points in zip(lines, is_points, strict=True) if not points]
-    scattered = [(each.get_label(), _places(each.get_offsets())) for each in ax.collections if _is_scatter(each)]
+    scattered: list[tuple[Any, Any]] = [
+        (each.get_label(), _places(each.get_offsets())) for each in ax.collections if _is_scatter(each)
+    ]
     points = [line for line, points in zip(lines, is_points, strict=True) if points] + scattered
     bars = [(each.get_label(), _bars(each)) for each in ax.containers if hasattr(each, "orientation")]
     images = [(each.get_label(), _tensor(each.get_array())) for each in ax.images]
@@ -77,7 +79,7 @@ def contents(ax: "Axes") -> dict[str, Any]:
     }
 
 
-def _by_name(kind: str, found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _by_name(kind: str, found: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for label, data in found:
         name = _text(label) if _is_name(label) else f"{kind} {len(named) + 1}"

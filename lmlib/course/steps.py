@@ -8,6 +8,7 @@ each start if they are drawn.
 import contextlib
 import copy
 from collections.abc import Iterator
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -100,7 +101,7 @@ def _as_if_new(made: type) -> Iterator[None]:
 def _used(made: type, row: list[Step]) -> Outcome:
     results, thing = [], None
     for step in row:
-        outcome = outcome_of(lambda step=step, thing=thing: _taken(made, thing, step), made)
+        outcome = outcome_of(partial(_taken, made, thing, step), made)
         if step["step"] == "refuses" and outcome.raised != NotImplementedError.__name__:
             results.append(f"{outcome.raised} is raised" if outcome.raised else "nothing is raised")
         elif outcome.raised:
