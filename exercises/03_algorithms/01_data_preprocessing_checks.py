@@ -120,6 +120,56 @@ def separator_inside(draw):
     }
 
 
+from lmlib.course.questions import ClassQuestion
+from lmlib.course.steps import call, do, new, read, refuses, steps
+
+tokenizer = ClassQuestion("PairTokenizer", atol=0.0, because="pieces and their numbers are exact")
+
+LOW = "low lower lowest slow slowest "
+
+
+def words(draw, count):
+    known = ["low", "owl", "slow", "owes", "wool", "sole", "lose", "sew", "else", "loose"]
+    return " ".join(known[i] for _ in range(count) for i in draw.order(len(known)).tolist()[:4])
+
+
+@tokenizer.case(points=1)
+def learned(draw):
+    """what is learned from a text: characters, then five merges"""
+    return steps(new(text=LOW, merges=5), read("vocabulary"))
+
+
+@tokenizer.case(points=1)
+def other_texts(draw):
+    """other texts are cut by the merges that were learned, in their order"""
+    made = new(text="xbcybczbcxabyabz", merges=2)
+    drawn = "".join("abcbc"[i % 5] for i in draw.order(40).tolist())
+    return steps(made, call("pieces", text="abc"), call("pieces", text=drawn), call("encode", text="zabcx"))
+
+
+@tokenizer.case(points=1)
+def there_and_back(draw):
+    """a text of many words, encoded and decoded"""
+    text, other = words(draw, 12), words(draw, 3)
+    return steps(
+        new(text=text, merges=12), read("vocabulary"), call("encode", text=other), call("decode", ids=[3, 0, 9, 12, 2])
+    )
+
+
+@tokenizer.case(points=1)
+def unknown(draw):
+    """a character that is not in the vocabulary is refused, and changes nothing"""
+    tries = (refuses("encode", text="lows!"), do("pieces", text="eeeeeeee"), call("encode", text="slower lower"))
+    return steps(new(text=LOW, merges=4), *tries, read("vocabulary"))
+
+
+@tokenizer.case(points=1)
+def two_objects(draw):
+    """two tokenizers that learned from different texts, one after the other"""
+    first, second = new(text="ababab", merges=1), new(text="abcbcbcb", merges=1)
+    return steps(first, call("pieces", text="bab"), second, read("vocabulary"), call("encode", text="abcbcab"))
+
+
 measures = ValueQuestion()
 measures.number("bits_per_byte", points=1, title="the bits per byte")
 measures.number("fertility", points=1, title="the tokens for each character")

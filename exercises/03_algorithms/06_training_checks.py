@@ -152,6 +152,32 @@ def shares_sum_to_one(got, inputs):
     return abs(float(got[1].sum()) - 1) < 1e-5
 
 
+from lmlib.course.questions import FigureQuestion
+
+curves = FigureQuestion("draw_curves", atol=1e-5, because="means of float32 losses of about 5")
+
+
+@curves.case(points=1)
+def short_run(draw):
+    """eight steps, measured after every four"""
+    train = torch.tensor([5.0, 4.5, 4.6, 4.3, 3.9, 3.8, 3.5, 3.2])
+    return {"train": train, "validation": torch.tensor([4.4, 3.7]), "every": 4, "batch": 100}
+
+
+@curves.case(points=2)
+def overfits(draw):
+    """a run whose validation loss rises again"""
+    train = torch.linspace(6, 1, 60) + draw.normal(60) / 10
+    validation = (torch.linspace(-1, 1, 12) - 0.3).square() + 3 + draw.normal(12) / 50
+    return {"train": train, "validation": validation, "every": 5, "batch": 512}
+
+
+@curves.case(points=1)
+def steps_left(draw):
+    """a run that was stopped three steps after its last measurement"""
+    return {"train": 3 + draw.normal(33) / 4, "validation": 3 + draw.normal(5) / 4, "every": 6, "batch": 2048}
+
+
 numbers = ValueQuestion()
 numbers.number("first_loss", points=1, title="the first loss")
 numbers.number("first_move", points=1, title="Adam's first move")

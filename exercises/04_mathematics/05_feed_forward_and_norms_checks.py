@@ -122,6 +122,53 @@ def the_length_is_left_alone(got, inputs):
     return bool(((got * centred).sum(-1).abs() < 1e-3).all())
 
 
+from lmlib.course.questions import ClassQuestion
+from lmlib.course.steps import call, load, new, read, steps
+
+block = ClassQuestion(
+    "FeedForward",
+    atol=5e-5,
+    because="a root and three products over up to 12 features in float32, one after the other",
+)
+
+
+def weights_of(draw, width, hidden):
+    return {
+        "norm.weight": 1 + draw.normal(width) / 4,
+        "gate.weight": draw.normal(hidden, width) / 2,
+        "inner.weight": draw.normal(hidden, width) / 2,
+        "outer.weight": draw.normal(width, hidden) / 2,
+    }
+
+
+@block.case(points=1)
+def when_new(draw):
+    """a new module passes x on as it is, and has all its parameters"""
+    made = new(width=5, hidden=7)
+    shapes = [read(f"{name}.weight.shape") for name in ("norm", "gate", "inner", "outer")]
+    return steps(made, call("__call__", x=draw.normal(2, 3, 5)), *shapes, read("norm.weight"))
+
+
+@block.case(points=1)
+def with_weights(draw):
+    """weights set by the check, two sentences of three words"""
+    return steps(new(width=6, hidden=9), load(weights_of(draw, 6, 9)), call("__call__", x=2 * draw.normal(2, 3, 6)))
+
+
+@block.case(points=1)
+def tiny_numbers(draw):
+    """numbers so small that ε counts"""
+    return steps(new(width=8, hidden=4), load(weights_of(draw, 8, 4)), call("__call__", x=draw.normal(4, 8) / 1000))
+
+
+@block.case(points=1)
+def nothing_kept(draw):
+    """two calls in a row: the second one depends on nothing of the first"""
+    x, other = draw.normal(3, 4), draw.normal(3, 4)
+    both = (call("__call__", x=other), call("__call__", x=x))
+    return steps(new(width=4, hidden=12), load(weights_of(draw, 4, 12)), *both, read("norm.weight"))
+
+
 counting = ValueQuestion()
 counting.number("parameters", points=1, title="the number of parameters")
 counting.number("gradient", points=1, title="the derivative through ten layers")

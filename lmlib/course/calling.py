@@ -1,4 +1,4 @@
-"""A student's function called on inputs: what it returns, or what it raises and where."""
+"""A student's code called: what comes of it, or what it raises and where."""
 
 import linecache
 from collections.abc import Callable
@@ -13,19 +13,23 @@ def call(function: Callable, inputs: dict[str, Any]) -> Outcome:
     """Call a student's function by keyword. An exception becomes an outcome that shows the student's line."""
     if not callable(function):
         return Outcome(raised="TypeError", sentence=f"expected a function; got {type(function).__name__}")
+    return outcome_of(lambda: function(**inputs), function)
+
+
+def outcome_of(work: Callable[[], Any], answer: Any) -> Outcome:
+    """What some work with a student's function or class gives, or raises."""
     try:
-        return Outcome(function(**inputs))
+        return Outcome(work())
     except NotImplementedError:
         return Outcome(raised="NotImplementedError", sentence=UNWRITTEN)
     except (Exception, SystemExit) as error:
-        return Outcome(raised=type(error).__name__, sentence=_exception_sentence(error, function))
+        return Outcome(raised=type(error).__name__, sentence=_exception_sentence(error, answer))
 
 
-def _exception_sentence(error: BaseException, function: Callable) -> str:
+def _exception_sentence(error: BaseException, answer: Any) -> str:
     """The exception and the last line of the student's own that it passed through."""
     what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    line, trace = None, error.__traceback__
+    file, line, trace = _file_of(answer), None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == file:
             line = trace.tb_lineno
@@ -33,3 +37,10 @@ def _exception_sentence(error: BaseException, function: Callable) -> str:
     if file is None or line is None:
         return what
     return f"{what}; in line {line} of the answer: `{linecache.getline(file, line).strip()}`"
+
+
+def _file_of(answer: Any) -> str | None:
+    """Where a function was written, or the first method of a class."""
+    written = [answer, *(vars(answer).values() if isinstance(answer, type) else ())]
+    files = (getattr(getattr(each, "__code__", None), "co_filename", None) for each in written)
+    return next(filter(None, files), None)

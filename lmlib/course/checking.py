@@ -64,8 +64,8 @@ def assignment_of(nb: dict[str, Any], path: Path, known: dict[str, Path]) -> str
     """Which assignment a student's notebook is: by its metadata, or else by its name. Raises SubmissionError."""
     stated = nb.get("metadata", {}).get("lmbook", {})
     name = stated.get("assignment") if isinstance(stated, dict) else None
-    if name in known:
-        return str(name)
+    if isinstance(name, str) and name in known:
+        return name
     named = [key for key in known if key.rpartition("/")[2] == path.stem]
     if name is None and len(named) == 1:
         return named[0]

@@ -11,17 +11,17 @@ import io
 import json
 import os
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lmlib.course import record
-from lmlib.course.calling import call
+from lmlib.course.asking import ask
 from lmlib.course.errors import CourseError
 from lmlib.course.plain_data import Outcome, decode, digest, fingerprint, is_specific, matches, same
-from lmlib.course.questions import Case, FunctionQuestion, Question, ValueQuestion
+from lmlib.course.questions import AskedQuestion, Case, Question, ValueQuestion
 
 WIDTH = 100  # of the printed text
 
@@ -111,7 +111,7 @@ class Points:
         return {"text/plain": repr(self), "text/html": f"<b>{self.verdict.headline}</b>"}
 
 
-def check(assignment: str, question: str, *function: Callable, **values: Any) -> Points:
+def check(assignment: str, question: str, *answer: Any, **values: Any) -> Points:
     """Check an answer: `check("02_attention", "scores", attention)`, or `why=why` for values; prints the verdict.
 
     Raises CheckError when the check files are not found or there is no such question, and PointsShortError under
@@ -120,10 +120,10 @@ def check(assignment: str, question: str, *function: Callable, **values: Any) ->
     released = find(assignment)
     answers = dict(values)
     parts, _ = released.question(question)
-    if isinstance(parts, FunctionQuestion):
-        if len(function) != 1 or values:
-            raise CheckError(f"check the function: check({assignment!r}, {question!r}, {parts.function})")
-        answers = {parts.function: function[0]}
+    if isinstance(parts, AskedQuestion):
+        if len(answer) != 1 or values:
+            raise CheckError(f"check the {parts.kind}: check({assignment!r}, {question!r}, {parts.name})")
+        answers = {parts.name: answer[0]}
     with _quiet() as printed:
         verdict = judge(released, question, answers)
     print(verdict.text())
@@ -184,8 +184,8 @@ def judge(released: Released, question: str, answers: dict[str, Any]) -> Verdict
     for case in parts.cases:
         salt = f"{question}/{case.name}"
         expected = data["expected"][case.name]
-        if isinstance(parts, FunctionQuestion):
-            outcome, findings = _judge_call(parts, case, answers[parts.function], decode_outcome(expected))
+        if isinstance(parts, AskedQuestion):
+            outcome, findings = _judge_asked(parts, case, answers[parts.name], decode_outcome(expected))
         else:
             outcome = Outcome(parts.normalised(case.name, answers.get(case.name)))
             findings = parts.findings(case.name, outcome.value, expected["digest"], salt)
@@ -195,17 +195,13 @@ def judge(released: Released, question: str, answers: dict[str, Any]) -> Verdict
     return Verdict(question, results, known_mistakes(parts, data["mistakes"], marks), hint_call)
 
 
-def _judge_call(
-    parts: FunctionQuestion, case: Case, function: Callable, expected: Outcome
-) -> tuple[Outcome, list[str]]:
+def _judge_asked(parts: AskedQuestion, case: Case, answer: Any, expected: Outcome) -> tuple[Outcome, list[str]]:
     inputs = parts.inputs(case)
     given = copy.deepcopy(inputs)
-    outcome = call(function, given)
+    outcome = ask(parts.way, answer, given)
     findings = parts.compare(outcome, expected, inputs)
     changed = [name for name in inputs if not same(inputs[name], given[name])]
-    if changed:
-        findings = [*findings, f"the call changes its input `{'`, `'.join(changed)}` in place; work on a copy"]
-    return outcome, findings
+    return outcome, [*findings, *parts.changed(changed)]
 
 
 def decode_outcome(expected: dict[str, Any]) -> Outcome:

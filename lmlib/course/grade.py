@@ -20,7 +20,7 @@ from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.notebooks import write_atomically
 from lmlib.course.outside import submitted
 from lmlib.course.spreadsheets import harmless
-from lmlib.course.submission import SubmissionError
+from lmlib.course.submission import SubmissionError, readable
 
 if TYPE_CHECKING:
     from lmlib.course.outside.grading import Grader
@@ -50,7 +50,7 @@ def submissions(folder: Path) -> list[tuple[str, Path]]:
     for path in sorted(folder.rglob("*.ipynb")):
         inside = path.relative_to(folder).parts
         if not any(part.startswith(".") for part in inside):
-            found.append((inside[0] if len(inside) > 1 else path.stem, path))
+            found.append((readable(inside[0] if len(inside) > 1 else path.stem), path))
     if not found:
         raise CourseError(f"{folder}: there is no .ipynb file in it")
     return found
@@ -65,7 +65,7 @@ def _grade(student: str, path: Path, timeout: float, base: Path | None) -> Grade
     try:
         result = check_notebook(path, timeout, base)
     except CourseError as error:
-        return Grade(student, path.stem, 0.0, 0.0, status=str(error))
+        return Grade(student, readable(path.stem), 0.0, 0.0, status=readable(str(error)))
     return Grade(
         student,
         result.assignment,
@@ -82,7 +82,7 @@ def _grade_outside(student: str, path: Path, grader: "Grader", known: dict[str, 
     try:
         graded = grader.grade(path, known[assignment_of(submitted.read(path, grader.limits)[0], path, known)])
     except SubmissionError as error:
-        return Grade(student, path.stem, 0.0, 0.0, status=str(error))
+        return Grade(student, readable(path.stem), 0.0, 0.0, status=readable(str(error)))
     remarks = [remark for question in graded.questions for remark in question.remarks] + list(graded.remarks)
     notice = [f"sandbox {graded.sandbox['sandbox']}"] if "sandbox" in graded.sandbox else []
     return Grade(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lmlib.course import safe_json
 from lmlib.course.errors import CourseError
 
 Notebook = dict[str, Any]
@@ -64,7 +65,7 @@ def read(path: Path) -> Notebook:
     if path.suffix == ".py":
         return read_text(path)
     try:
-        nb = json.loads(path.read_text("utf-8"))
+        nb = safe_json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise NotebookError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -74,12 +75,18 @@ def read(path: Path) -> Notebook:
     cells = nb.get("cells") if isinstance(nb, dict) else None
     if not isinstance(cells, list) or not all(_is_cell(cell) for cell in cells):
         raise NotebookError(f"{path}: this is not a notebook (no list of cells; nbformat 4 is needed)")
-    nb.setdefault("metadata", {})
+    if not isinstance(nb.setdefault("metadata", {}), dict):
+        raise NotebookError(f"{path}: this is not a notebook (its metadata are no names with values)")
     return _converted(nb, lambda text: "".join(text) if isinstance(text, list) else text)
 
 
 def _is_cell(cell: Any) -> bool:
-    return isinstance(cell, dict) and "cell_type" in cell and isinstance(cell.get("metadata"), dict)
+    if not isinstance(cell, dict) or "cell_type" not in cell or not isinstance(cell.get("metadata"), dict):
+        return False
+    outputs = cell.get("outputs", [])
+    return isinstance(outputs, list) and all(
+        isinstance(output, dict) and isinstance(output.get("data", {}), dict) for output in outputs
+    )
 
 
 def strip(nb: Notebook) -> Notebook:

@@ -5,6 +5,7 @@ knows the code that made them.
 """
 
 import hashlib
+import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 DECIMALS = 8  # of stored expected values: computed in double precision, so the rounding is the same on every machine
 PROJECTIONS = 3  # numbers that a fingerprint keeps of one tensor
+LONG = 4  # a list or text of this length is hardly the same by chance
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,13 @@ def encode(value: Any, dtypes_of: Any) -> Any:
         return {"tuple": [encode(*pair) for pair in zip(value, dtypes_of, strict=True)]}
     if isinstance(value, list):
         return [encode(*pair) for pair in zip(value, dtypes_of, strict=True)]
+    if isinstance(value, dict):
+        return {"dict": {key: encode(item, dtypes_of[key]) for key, item in value.items()}}
     if isinstance(value, float):
         return float(_number(value))
     if value is None or isinstance(value, bool | int | str):
         return value
-    raise TypeError(f"{type(value).__name__} is no plain data (numbers, strings, tensors, lists and tuples are)")
+    raise TypeError(f"{type(value).__name__} is no plain data (numbers, strings, tensors, lists, tuples and dicts are)")
 
 
 def _number(x: float) -> str:
@@ -79,6 +83,8 @@ def decode(data: Any) -> Any:
     if isinstance(data, dict) and "tensor" in data:
         numbers = [float(x) for x in data["tensor"].split()]
         return torch.tensor(numbers, dtype=torch.float64).reshape(data["shape"]).to(getattr(torch, data["dtype"]))
+    if isinstance(data, dict) and "dict" in data:
+        return {key: decode(item) for key, item in data["dict"].items()}
     if isinstance(data, dict):
         return tuple(decode(item) for item in data["tuple"])
     return [decode(item) for item in data] if isinstance(data, list) else data
@@ -112,7 +118,7 @@ def fingerprint(outcome: Outcome, salt: str) -> Any:
     """By what an outcome is recognised. The outcome cannot be computed from it.
 
     Of a tensor it keeps shape, dtype, how many values are not finite, and fewer random projections than it has
-    values; of a number or text its digest; of an exception its type.
+    values; of a number, a text or a list of whole numbers and texts its digest; of an exception its type.
     """
     return {"raised": outcome.raised} if outcome.raised else _fingerprint(outcome.value, salt)
 
@@ -131,9 +137,24 @@ def _fingerprint(value: Any, salt: str) -> Any:
             "not_finite": int((~finite).sum()),
             "projections": _projections(np.where(finite, flat, 0.0), salt),
         }
+    if isinstance(value, str | list) and len(value) >= LONG and _is_discrete(value):
+        return {"digest": digest(json.dumps(value), salt), "length": len(value)}
     if isinstance(value, list | tuple):
         return [_fingerprint(item, f"{salt}/{i}") for i, item in enumerate(value)]
+    if isinstance(value, dict):
+        names = sorted(value, key=str)
+        return [
+            _fingerprint([str(name) for name in names], salt),
+            *(_fingerprint(value[n], f"{salt}/{n}") for n in names),
+        ]
     return {"digest": digest(value, salt)}
+
+
+def _is_discrete(value: Any) -> bool:
+    """Whether there is nothing in it that is rounded."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_discrete, value))
+    return value is None or isinstance(value, int | str)
 
 
 def _projections(flat: np.ndarray, salt: str) -> list[float]:
@@ -172,7 +193,7 @@ def in_dtypes_of(mark: Any, single: Any) -> Any:
 
 
 def is_specific(mark: Any) -> bool:
-    """Whether a fingerprint holds projections, so that two different wrong answers hardly share it."""
+    """Whether a fingerprint is of many values, so that two different wrong answers hardly share it."""
     if isinstance(mark, list):
         return any(is_specific(item) for item in mark)
-    return bool(mark and mark.get("projections"))
+    return bool(mark and (mark.get("projections") or mark.get("length")))

@@ -1,20 +1,23 @@
-"""The parts of a check, each of which stands alone: draw inputs from a seed, call, compare.
+"""The parts of a check, each of which stands alone: draw inputs from a seed, ask (see asking.py), compare.
 
-An assignment's `..._checks.py` defines its questions with these two classes. A question is given data and gives
+An assignment's `..._checks.py` defines its questions with these classes. A question is given data and gives
 data: drawing knows no answer, comparing knows no student's code.
 """
 
 import math
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lmlib.course.figures import PARTS
+from lmlib.course.findings import described, form_findings, value_findings
 from lmlib.course.plain_data import Outcome, digest
+from lmlib.course.steps import results_of
 
 VISIBLE_SEED = 0  # of the inputs that a student's own check uses
 
@@ -48,24 +51,26 @@ class Case:
 
 
 @dataclass
-class FunctionQuestion:
-    """A question that is answered by a function, called on drawn inputs.
+class AskedQuestion:
+    """A question whose answer is a function or a class of this name: it is asked on drawn inputs, its outcome compared.
 
-    `returns` names the results, in order. `atol` is the largest difference that counts as equal (on values of
-    about 1), and `because` says why it is that large.
+    `atol` is the largest difference that counts as equal (on values of about 1), and `because` says why it is that
+    large. `way` is how it is asked: a name in asking.py.
     """
 
-    function: str
-    returns: tuple[str, ...]
+    name: str
+    _: KW_ONLY
     atol: float
     because: str
     cases: list[Case] = field(default_factory=list)
-    invariants: list[Callable[[Any, Inputs], bool]] = field(default_factory=list)
+
+    way: ClassVar[str]
+    kind: ClassVar[str]  # in words, for a student
 
     @property
     def answer_names(self) -> list[str]:
         """The names that the answer cell defines."""
-        return [self.function]
+        return [self.name]
 
     def case(self, points: float) -> Callable[[Callable[[Draw], Inputs]], Callable[[Draw], Inputs]]:
         """Add a case: the function draws its inputs, its docstring is the title that a student reads."""
@@ -75,12 +80,6 @@ class FunctionQuestion:
             return draw
 
         return add
-
-    def invariant(self, holds: Callable[[Any, Inputs], bool]) -> Callable[[Any, Inputs], bool]:
-        """Add a property of every right outcome: the docstring is what a student reads when it is broken."""
-        _first_line(holds)
-        self.invariants.append(holds)
-        return holds
 
     def inputs(self, case: Case, seed: int = VISIBLE_SEED) -> Inputs:
         """The inputs of one case for one seed."""
@@ -94,16 +93,45 @@ class FunctionQuestion:
             return [] if outcome.raised == expected.raised else [_not_refused(outcome, expected.raised)]
         if outcome.raised:
             return [outcome.sentence]
-        findings = self._form(outcome.value, expected.value)
+        return self._findings(outcome.value, expected.value, inputs)
+
+    def _findings(self, got: Any, expected: Any, inputs: Inputs) -> list[str]:
+        """What is wrong with a value."""
+        raise NotImplementedError
+
+    def changed(self, names: Collection[str]) -> list[str]:
+        """What is to be said when these inputs were changed in place."""
+        return [f"the call changes its input `{'`, `'.join(names)}` in place; work on a copy"] if names else []
+
+
+@dataclass
+class FunctionQuestion(AskedQuestion):
+    """A question that is answered by a function, called by keyword. `returns` names the results, in order."""
+
+    _: KW_ONLY
+    returns: tuple[str, ...]
+    invariants: list[Callable[[Any, Inputs], bool]] = field(default_factory=list)
+
+    way: ClassVar[str] = "call"
+    kind: ClassVar[str] = "function"
+
+    def invariant(self, holds: Callable[[Any, Inputs], bool]) -> Callable[[Any, Inputs], bool]:
+        """Add a property of every right outcome: the docstring is what a student reads when it is broken."""
+        _first_line(holds)
+        self.invariants.append(holds)
+        return holds
+
+    def _findings(self, got: Any, expected: Any, inputs: Inputs) -> list[str]:
+        findings = self._form(got, expected)
         if findings:
             return findings
-        broken = [_first_line(holds) for holds in self.invariants if not holds(outcome.value, inputs)]
-        return broken or self._values(outcome.value, expected.value)
+        broken = [_first_line(holds) for holds in self.invariants if not holds(got, inputs)]
+        return broken or self._values(got, expected)
 
     def _form(self, got: Any, expected: Any) -> list[str]:
         """What is wrong with types, dtypes, shapes and finiteness."""
         if got is None:
-            return [f"`{self.function}` returns nothing (None); is there a `return`?"]
+            return [f"`{self.name}` returns nothing (None); is there a `return`?"]
         if len(self.returns) == 1:
             return form_findings("the result", got, expected)
         names = ", ".join(self.returns)
@@ -119,6 +147,40 @@ class FunctionQuestion:
             return value_findings("the result", got, expected, self.atol)
         parts = zip(self.returns, got, expected, strict=True)
         return [finding for name, g, e in parts for finding in value_findings(f"`{name}`", g, e, self.atol)]
+
+
+@dataclass
+class ClassQuestion(AskedQuestion):
+    """A question that is answered by a class with state: a case is a row of steps (see steps.py)."""
+
+    way: ClassVar[str] = "use"
+    kind: ClassVar[str] = "class"
+
+    def _findings(self, got: Any, expected: Any, inputs: Inputs) -> list[str]:
+        """What is wrong with the first step that is: later ones follow from the state that it left."""
+        parts = zip(results_of(inputs), got, expected, strict=True)
+        found = (form_findings(*part) or value_findings(*part, self.atol) for part in parts)
+        return next(filter(None, found), [])
+
+    def changed(self, names: Collection[str]) -> list[str]:
+        """What is to be said when inputs of any step were changed in place."""
+        return ["a method changes what it was given in place; work on a copy"] if names else []
+
+
+@dataclass
+class FigureQuestion(AskedQuestion):
+    """A question that is answered by a function that draws on the Axes `ax`: what it drew is compared as data.
+
+    Labels, scales and the names of what is drawn must be as the statement says; see figures.py for all that counts.
+    """
+
+    way: ClassVar[str] = "draw"
+    kind: ClassVar[str] = "function"
+
+    def _findings(self, got: Any, expected: Any, inputs: Inputs) -> list[str]:
+        """What is wrong with each part of the figure, its data last."""
+        parts = [(PARTS[name], got[name], expected[name]) for name in PARTS]
+        return [finding for p in parts for finding in form_findings(*p) or value_findings(*p, self.atol)]
 
 
 @dataclass
@@ -167,7 +229,7 @@ class ValueQuestion:
         return [] if digest(value, salt) == expected else [f"`{name}` is not right"]
 
 
-Question = FunctionQuestion | ValueQuestion
+Question = AskedQuestion | ValueQuestion
 
 
 def _first_line(function: Callable) -> str:
@@ -179,84 +241,3 @@ def _first_line(function: Callable) -> str:
 def _not_refused(outcome: Outcome, expected: str) -> str:
     came = f"{outcome.raised} was raised" if outcome.raised else f"got {described(outcome.value)}"
     return f"expected that {expected} is raised; {came}"
-
-
-def described(value: Any) -> str:
-    """What a value is, without its numbers: 'a tensor of shape (2, 3), float32'."""
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}, {_dtype(value)}"
-    if isinstance(value, np.ndarray):
-        return f"a NumPy array of shape {value.shape}"
-    if isinstance(value, list | tuple | dict):
-        return f"a {type(value).__name__} of {len(value)}"
-    if value is None or isinstance(value, bool):
-        return str(value)
-    if isinstance(value, str):
-        return f"the text {value[:20]!r}"
-    if isinstance(value, int | float):
-        return "a number" if math.isfinite(value) else str(value)
-    return f"an object of type {type(value).__name__}"
-
-
-def _dtype(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
-
-
-def form_findings(name: str, got: Any, expected: Any) -> list[str]:
-    """What is wrong with the type, dtype, device, shape or finiteness of one result."""
-    if isinstance(expected, Tensor):
-        return _tensor_findings(name, got, expected)
-    if isinstance(got, np.generic):
-        kind = type(expected).__name__
-        return [f"{name} is a NumPy scalar; expected a Python {kind}: `{kind}(...)` makes one of it"]
-    wanted = "True or False" if isinstance(expected, bool) else "a number"
-    if isinstance(got, Tensor):
-        return [f"{name} must be {wanted}; got {described(got)}: `.item()` makes one of it"]
-    if isinstance(expected, bool):
-        return [] if isinstance(got, bool) else [f"{name} must be {wanted}; got {described(got)}"]
-    if isinstance(got, bool) or not isinstance(got, int | float):
-        return [f"{name} must be a number; got {described(got)}"]
-    return [] if math.isfinite(got) else [f"{name} is {got}"]
-
-
-def _tensor_findings(name: str, got: Any, expected: Tensor) -> list[str]:
-    if got is None:
-        return [f"{name} is None; expected {described(expected)}"]
-    if isinstance(got, np.ndarray):
-        return [f"{name} is a NumPy array; expected a torch tensor: stay in torch from the inputs to the result"]
-    if not isinstance(got, Tensor):
-        return [f"{name} is {described(got)}; expected {described(expected)}"]
-    if got.device != expected.device:
-        return [f"{name} is on {got.device}; expected {expected.device}, where the inputs are"]
-    if got.shape != expected.shape:
-        return [f"{name} has shape {tuple(got.shape)}; expected {tuple(expected.shape)}"]
-    if got.dtype != expected.dtype:
-        return [f"{name} is {_dtype(got)}; expected {_dtype(expected)}, as the inputs are"]
-    if got.layout != torch.strided:
-        return [f"{name} is a sparse tensor; expected a dense one: `.to_dense()` makes it one"]
-    if got.requires_grad:
-        return [f"{name} requires a gradient, and no input does; is a parameter or `requires_grad` left in it?"]
-    if torch.isnan(got).any():
-        return [f"{name} has NaN in it"]
-    if torch.isinf(got).any():
-        return [f"{name} has infinite values in it"]
-    return []
-
-
-def value_findings(name: str, got: Any, expected: Any, atol: float) -> list[str]:
-    """Where one result first differs from what was expected by more than `atol`."""
-    if not isinstance(expected, Tensor):
-        if isinstance(expected, bool):
-            return [] if got == expected else [f"{name} is {got}; expected {expected}"]
-        close = abs(got - expected) <= atol * (1 + abs(expected))
-        return [] if close else [f"{name} is {got:.4g}; expected {expected:.4g}"]
-    difference = (got.double() - expected.double()).abs()
-    wrong = difference > atol * (1 + expected.double().abs())
-    if not wrong.any():
-        return []
-    place = tuple(wrong.nonzero()[0].tolist())
-    at = f" at {list(place)}" if place else ""
-    return [
-        f"{name} has other values than expected ({int(wrong.sum())} of {wrong.numel()} differ);"
-        f" the first{at}: got {got[place].item():.4g}, expected {expected[place].item():.4g}"
-    ]

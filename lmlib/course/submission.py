@@ -1,5 +1,6 @@
 """A student's notebook, read with suspicion, and the notebook that is run for it: the release with the answers."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,9 @@ def read(path: Path) -> Notebook:
         raise SubmissionError(str(error)) from None
     for number, cell in enumerate(nb["cells"]):
         if not _is_whole(cell):
-            raise SubmissionError(f"{path}: cell {number} is damaged (no source, an unknown type, or wrong metadata)")
+            raise SubmissionError(
+                f"{path}: cell {number} is damaged (no source, an unknown type, or a wrong id or metadata)"
+            )
     names = Counter(cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in nb["cells"])
     repeated = sorted(name for name, count in names.items() if name and count > 1)
     if repeated:
@@ -49,6 +52,7 @@ def read(path: Path) -> Notebook:
 def _is_whole(cell: Cell) -> bool:
     grader = cell["metadata"].get("nbgrader", {})
     known = isinstance(grader, dict) and isinstance(grader.get("grade_id", ""), str)
+    known = known and isinstance(cell.get("id", ""), str)
     return known and isinstance(cell.get("source"), str) and cell.get("cell_type") in ("code", "markdown", "raw")
 
 
@@ -99,3 +103,8 @@ def _own_cell(source: str, name: str) -> Cell:
     """A student's own cell without its outputs, tags and metadata: nothing in them can change the verdict."""
     cell = {"cell_type": "code", "id": name, "metadata": {"tags": [MAY_FAIL]}, "source": source}
     return {**cell, "outputs": [], "execution_count": None}
+
+
+def readable(name: str) -> str:
+    """A file's name as text that can be stored and shown: bytes that are no UTF-8 are written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

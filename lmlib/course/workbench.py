@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from lmlib.course.asking import ask
 from lmlib.course.assignment import Assignment, AssignmentError
-from lmlib.course.calling import call
 from lmlib.course.checks import Released, Verdict, expected_digest, judge
 from lmlib.course.plain_data import Outcome, encode, fingerprint, in_double, in_dtypes_of, to_double
-from lmlib.course.questions import VISIBLE_SEED, Case, FunctionQuestion, Question, ValueQuestion
+from lmlib.course.questions import VISIBLE_SEED, AskedQuestion, Case, Question, ValueQuestion
 
 
 class Workbench:
@@ -59,8 +59,9 @@ class Workbench:
     def _validate(self, name: str) -> None:
         parts = getattr(self.module, name, None)
         where = f"{self.assignment.path}: the question {name}"
-        if not isinstance(parts, FunctionQuestion | ValueQuestion):
-            raise AssignmentError(f"{where}: its parts must define {name} = FunctionQuestion(...) or ValueQuestion()")
+        if not isinstance(parts, AskedQuestion | ValueQuestion):
+            kinds = "FunctionQuestion, ClassQuestion, FigureQuestion or ValueQuestion"
+            raise AssignmentError(f"{where}: its parts must define {name} = a {kinds}")
         points, stated = sum(case.points for case in parts.cases), self.assignment.questions[name].facts["points"]
         if points != stated:
             raise AssignmentError(f"{where}: its statement gives {stated:g} points, its cases add up to {points:g}")
@@ -114,12 +115,12 @@ def differing(wrong: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
     return {case: None if mark == right[case] else mark for case, mark in wrong.items()}
 
 
-def _both(parts: FunctionQuestion, case: Case, answers: dict[str, Any], seed: int) -> tuple[Outcome, Outcome]:
+def _both(parts: AskedQuestion, case: Case, answers: dict[str, Any], seed: int) -> tuple[Outcome, Outcome]:
     """The outcomes of one case in single and in double precision: the digits of the second are the same anywhere."""
-    inputs, function = parts.inputs(case, seed), answers[parts.function]
-    single = call(function, copy.deepcopy(inputs))
+    inputs, answer = parts.inputs(case, seed), answers[parts.name]
+    single = ask(parts.way, answer, copy.deepcopy(inputs))
     with _double_by_default():
-        return single, call(function, to_double(inputs))
+        return single, ask(parts.way, answer, to_double(inputs))
 
 
 @contextlib.contextmanager

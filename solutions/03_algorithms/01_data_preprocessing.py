@@ -2,7 +2,7 @@
 # # 3.1 数据预处理 · Data preprocessing — exercises
 #
 # 本节的练习从字节对编码的一次合并写起，再把长短不一的文档做成一个批次：截断、结束符、填充、掩码与标签。
-# 然后写出带文档编号的打包，最后推导每字节比特，并找出一处数据泄漏。
+# 然后写出带文档编号的打包，把字节对编码写成一个学一次、用多次的类，最后推导每字节比特，并找出一处数据泄漏。
 #
 # You write the steps from pieces to training rows. Each question has a cell for your answer and a cell that checks it.
 # Section 3.1 has all that you need.
@@ -15,6 +15,7 @@
 import math
 from collections import Counter
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -562,8 +563,367 @@ def pack(documents, length, separator):
 # A tensor of one number serves as well as the number.
 stream = [token for document in documents for token in (*document, separator)]
 
+# %% [markdown] name="tokenizer" question={"points": 5, "difficulty": 4, "minutes": 35, "section": "3.1"}
+# ## 4. A tokenizer that has learned
+#
+# Write byte-pair encoding as a class, over characters. An object learns its merges **once**, from the text that it is
+# made with; afterwards it cuts any text with them.
+#
+# | | | |
+# | --- | --- | --- |
+# | `PairTokenizer(text, merges)` | str, int | learns; the text has pairs enough for all merges |
+# | `vocabulary` | list of str | the characters of the text in the order of `sorted`, then the new piece of each merge |
+# | `pieces(text)` | returns list of str | the text cut: each merge in the order in which it was learned |
+# | `encode(text)` | returns list of int | the place of each piece in `vocabulary`, of the first if there are two |
+# | `decode(ids)` | returns str | the text |
+#
+# A merge joins the most frequent pair of neighbours; of equal ones that with the smaller left piece, then the smaller
+# right piece (as Python compares texts). It joins from left to right, without overlap. `encode` raises a `ValueError`
+# for a character that is not in the vocabulary.
+#
+# **What usually goes wrong:** a text is cut into the longest pieces of the vocabulary, or by its own frequencies; two
+# tokenizers share one list; a character that nobody knows is left out in silence.
+
+
+# %% name="tokenizer-answer"
+class PairTokenizer:
+    """Byte-pair encoding over characters: learned from one text, used on others."""
+
+    def __init__(self, text: str, merges: int) -> None:
+        ### BEGIN SOLUTION
+        self.vocabulary = sorted(set(text))
+        self.learned: list[tuple[str, str]] = []
+        for _ in range(merges):
+            counts = Counter(pairwise(self.pieces(text)))
+            best = min(counts, key=lambda pair: (-counts[pair], pair))
+            self.learned.append(best)
+            self.vocabulary.append("".join(best))
+        ### END SOLUTION
+
+    def pieces(self, text: str) -> list[str]:
+        """The text, cut by the merges in the order in which they were learned."""
+        ### BEGIN SOLUTION
+        cut = list(text)
+        for pair in self.learned:
+            joined: list[str] = []
+            for piece in cut:
+                joined.append(piece)
+                if tuple(joined[-2:]) == pair:
+                    joined[-2:] = ["".join(pair)]
+            cut = joined
+        return cut
+        ### END SOLUTION
+
+    def encode(self, text: str) -> list[int]:
+        """The number of each piece. Raises ValueError for a character that is not in the vocabulary."""
+        ### BEGIN SOLUTION
+        return [self.vocabulary.index(piece) for piece in self.pieces(text)]
+        ### END SOLUTION
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of these numbers."""
+        ### BEGIN SOLUTION
+        return "".join(self.vocabulary[i] for i in ids)
+        ### END SOLUTION
+
+
+# %% name="tokenizer-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("01_data_preprocessing", "tokenizer", PairTokenizer)
+
+# %% [markdown] name="tokenizer-hint-1"
+# Keep two lists in the object: the vocabulary, and the merges in their order. To learn one more merge, cut the text
+# with those that are there already, and count neighbours.
+
+# %% [markdown] name="tokenizer-hint-2"
+# To use a merge, go over the pieces and append each to a new list; whenever the last two are the pair, replace them by
+# one. `list.index` raises the `ValueError` that `encode` needs.
+
+# %% name="tokenizer-parts"
+from lmlib.course.questions import ClassQuestion
+from lmlib.course.steps import call, do, new, read, refuses, steps
+
+tokenizer = ClassQuestion("PairTokenizer", atol=0.0, because="pieces and their numbers are exact")
+
+LOW = "low lower lowest slow slowest "
+
+
+def words(draw, count):
+    known = ["low", "owl", "slow", "owes", "wool", "sole", "lose", "sew", "else", "loose"]
+    return " ".join(known[i] for _ in range(count) for i in draw.order(len(known)).tolist()[:4])
+
+
+@tokenizer.case(points=1)
+def learned(draw):
+    """what is learned from a text: characters, then five merges"""
+    return steps(new(text=LOW, merges=5), read("vocabulary"))
+
+
+@tokenizer.case(points=1)
+def other_texts(draw):
+    """other texts are cut by the merges that were learned, in their order"""
+    made = new(text="xbcybczbcxabyabz", merges=2)
+    drawn = "".join("abcbc"[i % 5] for i in draw.order(40).tolist())
+    return steps(made, call("pieces", text="abc"), call("pieces", text=drawn), call("encode", text="zabcx"))
+
+
+@tokenizer.case(points=1)
+def there_and_back(draw):
+    """a text of many words, encoded and decoded"""
+    text, other = words(draw, 12), words(draw, 3)
+    return steps(
+        new(text=text, merges=12), read("vocabulary"), call("encode", text=other), call("decode", ids=[3, 0, 9, 12, 2])
+    )
+
+
+@tokenizer.case(points=1)
+def unknown(draw):
+    """a character that is not in the vocabulary is refused, and changes nothing"""
+    tries = (refuses("encode", text="lows!"), do("pieces", text="eeeeeeee"), call("encode", text="slower lower"))
+    return steps(new(text=LOW, merges=4), *tries, read("vocabulary"))
+
+
+@tokenizer.case(points=1)
+def two_objects(draw):
+    """two tokenizers that learned from different texts, one after the other"""
+    first, second = new(text="ababab", merges=1), new(text="abcbcbcb", merges=1)
+    return steps(first, call("pieces", text="bab"), second, read("vocabulary"), call("encode", text="abcbcab"))
+
+
+# %% name="tokenizer-mistake-longest-piece"
+# %%mistake tokenizer
+# The text is cut into the longest pieces of the vocabulary. Byte-pair encoding uses its merges in the order in which
+# they were learned; where they compete, an early short one wins over a later long one.
+class PairTokenizer:
+    def __init__(self, text, merges):
+        self.vocabulary, cut = sorted(set(text)), list(text)
+        for _ in range(merges):
+            counts = Counter(pairwise(cut))
+            best = min(counts, key=lambda pair: (-counts[pair], pair))
+            self.vocabulary.append("".join(best))
+            joined = []
+            for piece in cut:
+                joined.append(piece)
+                if tuple(joined[-2:]) == best:
+                    joined[-2:] = ["".join(best)]
+            cut = joined
+
+    def pieces(self, text):
+        cut, place = [], 0
+        while place < len(text):
+            fitting = [piece for piece in self.vocabulary if text.startswith(piece, place)]
+            cut.append(max(fitting, key=len) if fitting else text[place])
+            place += len(cut[-1])
+        return cut
+
+    def encode(self, text):
+        return [self.vocabulary.index(piece) for piece in self.pieces(text)]
+
+    def decode(self, ids):
+        return "".join(self.vocabulary[i] for i in ids)
+
+
+# %% name="tokenizer-mistake-shared-list"
+# %%mistake tokenizer
+# The list of merges stands in the class, so all tokenizers share it: the second one begins with what the first has
+# learned. Make the list in `__init__`.
+class PairTokenizer:
+    learned: ClassVar = []
+
+    def __init__(self, text, merges):
+        self.vocabulary = sorted(set(text))
+        for _ in range(merges):
+            counts = Counter(pairwise(self.pieces(text)))
+            best = min(counts, key=lambda pair: (-counts[pair], pair))
+            self.learned.append(best)
+            self.vocabulary.append("".join(best))
+
+    def pieces(self, text):
+        cut = list(text)
+        for pair in self.learned:
+            joined = []
+            for piece in cut:
+                joined.append(piece)
+                if tuple(joined[-2:]) == pair:
+                    joined[-2:] = ["".join(pair)]
+            cut = joined
+        return cut
+
+    def encode(self, text):
+        return [self.vocabulary.index(piece) for piece in self.pieces(text)]
+
+    def decode(self, ids):
+        return "".join(self.vocabulary[i] for i in ids)
+
+
+# %% name="tokenizer-mistake-own-frequencies"
+# %%mistake tokenizer
+# Every text is cut by its own most frequent pairs. Then the same word has other numbers in each text, and a model
+# cannot learn any of them. Cut with the merges that were learned.
+class PairTokenizer:
+    def __init__(self, text, merges):
+        self.merges = merges
+        self.vocabulary = sorted(set(text))
+        self.pieces(text, self.vocabulary)
+
+    def pieces(self, text, vocabulary=None):
+        cut = list(text)
+        for _ in range(self.merges):
+            counts = Counter(pairwise(cut))
+            if not counts:
+                break
+            best = min(counts, key=lambda pair: (-counts[pair], pair))
+            if vocabulary is not None:
+                vocabulary.append("".join(best))
+            joined = []
+            for piece in cut:
+                joined.append(piece)
+                if tuple(joined[-2:]) == best:
+                    joined[-2:] = ["".join(best)]
+            cut = joined
+        return cut
+
+    def encode(self, text):
+        return [self.vocabulary.index(piece) if piece in self.vocabulary else 0 for piece in self.pieces(text)]
+
+    def decode(self, ids):
+        return "".join(self.vocabulary[i] for i in ids)
+
+
+# %% name="tokenizer-mistake-in-silence"
+# %%mistake tokenizer
+# A character that is not in the vocabulary disappears. What is decoded is then another text, and nobody is told.
+class PairTokenizer:
+    def __init__(self, text, merges):
+        self.vocabulary, self.learned = sorted(set(text)), []
+        for _ in range(merges):
+            counts = Counter(pairwise(self.pieces(text)))
+            best = min(counts, key=lambda pair: (-counts[pair], pair))
+            self.learned.append(best)
+            self.vocabulary.append("".join(best))
+
+    def pieces(self, text):
+        cut = list(text)
+        for pair in self.learned:
+            joined = []
+            for piece in cut:
+                joined.append(piece)
+                if tuple(joined[-2:]) == pair:
+                    joined[-2:] = ["".join(pair)]
+            cut = joined
+        return cut
+
+    def encode(self, text):
+        return [self.vocabulary.index(piece) for piece in self.pieces(text) if piece in self.vocabulary]
+
+    def decode(self, ids):
+        return "".join(self.vocabulary[i] for i in ids)
+
+
+# %% name="tokenizer-mistake-order-of-text"
+# %%mistake tokenizer
+# The characters are numbered as they come in the text. Sort them, so that two texts with the same characters give them
+# the same numbers.
+class PairTokenizer:
+    def __init__(self, text, merges):
+        self.vocabulary, self.learned = list(dict.fromkeys(text)), []
+        for _ in range(merges):
+            counts = Counter(pairwise(self.pieces(text)))
+            best = min(counts, key=lambda pair: (-counts[pair], pair))
+            self.learned.append(best)
+            self.vocabulary.append("".join(best))
+
+    def pieces(self, text):
+        cut = list(text)
+        for pair in self.learned:
+            joined = []
+            for piece in cut:
+                joined.append(piece)
+                if tuple(joined[-2:]) == pair:
+                    joined[-2:] = ["".join(pair)]
+            cut = joined
+        return cut
+
+    def encode(self, text):
+        return [self.vocabulary.index(piece) for piece in self.pieces(text)]
+
+    def decode(self, ids):
+        return "".join(self.vocabulary[i] for i in ids)
+
+
+# %% name="tokenizer-other-numbers"
+# %%other tokenizer
+# Numbers all the way: merges of ids, and a dictionary from pieces to ids.
+class PairTokenizer:
+    def __init__(self, text, merges):
+        self.vocabulary = sorted(set(text))
+        self._pairs = []
+        for _ in range(merges):
+            ids, counts = self._cut(text), {}
+            for pair in pairwise(ids):
+                counts[pair] = counts.get(pair, 0) + 1
+            ranked = sorted(counts, key=lambda p: (-counts[p], self.vocabulary[p[0]], self.vocabulary[p[1]]))
+            left, right = ranked[0]
+            self._pairs.append((left, right, len(self.vocabulary)))
+            self.vocabulary.append(self.vocabulary[left] + self.vocabulary[right])
+
+    def _cut(self, text):
+        ids = [self.vocabulary.index(character) for character in text]
+        for left, right, made in self._pairs:
+            i = 0
+            while i < len(ids) - 1:
+                if ids[i] == left and ids[i + 1] == right:
+                    ids[i : i + 2] = [made]
+                i += 1
+        return ids
+
+    def pieces(self, text):
+        return [self.vocabulary[i] for i in self._cut(text)]
+
+    def encode(self, text):
+        return self._cut(text)
+
+    def decode(self, ids):
+        text = ""
+        for i in ids:
+            text += self.vocabulary[i]
+        return text
+
+
+# %% name="tokenizer-other-replace"
+# %%other tokenizer
+# Pieces stand between marks in one long text, and a merge is a replacement of text.
+class PairTokenizer:
+    MARK = "\0"
+
+    def __init__(self, text, merges):
+        self.merged = []
+        for _ in range(merges):
+            cut = self.pieces(text)
+            counts = Counter((cut[i], cut[i + 1]) for i in range(len(cut) - 1)).items()
+            self.merged.append(min(counts, key=lambda item: (-item[1], item[0]))[0])
+        self.vocabulary = [*sorted(set(text)), *(left + right for left, right in self.merged)]
+
+    def pieces(self, text):
+        marked = "".join(f"{self.MARK}{character}{self.MARK}" for character in text)
+        for left, right in self.merged:
+            apart = f"{self.MARK}{left}{self.MARK}{self.MARK}{right}{self.MARK}"
+            marked = marked.replace(apart, f"{self.MARK}{left}{right}{self.MARK}")
+        return [piece for piece in marked.split(self.MARK) if piece]
+
+    def encode(self, text):
+        number = {piece: i for i, piece in reversed(list(enumerate(self.vocabulary)))}
+        if unknown := set(text) - set(number):
+            raise ValueError(f"unknown: {sorted(unknown)}")
+        return [number[piece] for piece in self.pieces(text)]
+
+    def decode(self, ids):
+        return "".join(map(self.vocabulary.__getitem__, ids))
+
+
 # %% [markdown] name="measures" question={"points": 3, "difficulty": 3, "minutes": 15, "section": "3.1"}
-# ## 4. Measures, and a leak
+# ## 5. Measures, and a leak
 #
 # A Chinese text has 1000 characters, all of three bytes. A tokenizer makes 750 tokens of it. A model has a mean loss of
 # 2.8 nats for each token. How many `bits_per_byte` are these? (1 nat is 1 / ln 2 bits; give three digits.) And what is

@@ -1,11 +1,11 @@
 # %% [markdown] name="title"
 # # 3.6 训练 · Training — exercises
 #
-# 本节的练习写出训练循环里最容易出错的三行：AdamW 的一步、每一步的学习率、把一个大批量分成几份时的损失。
-# 最后用纸笔算出几个应当记住的数字。
+# 本节的练习写出训练循环里最容易出错的三行：AdamW 的一步、每一步的学习率、把一个大批量分成几份时的损失；
+# 再画出训练与验证的损失曲线，找出该停在哪里。最后用纸笔算出几个应当记住的数字。
 #
-# You write the three lines of a training loop that most often go wrong without an error message. Each question has a
-# cell for your answer and a cell that checks it. Section 3.6 has all that you need.
+# You write the three lines of a training loop that most often go wrong without an error message, and draw what it
+# reports. Each question has a cell for your answer and a cell that checks it. Section 3.6 has all that you need.
 
 # %% name="authoring" tags=["instructor"]
 # %load_ext lmlib.course.authoring
@@ -14,8 +14,10 @@
 # %% name="imports"
 import math
 
+import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from lmlib.course.checks import hint
@@ -612,8 +614,192 @@ def loss_in_parts(logits, labels):
     return torch.stack(every).mean(), torch.tensor([len(part) / len(every) for part in losses])
 
 
+# %% [markdown] name="curves" question={"points": 4, "difficulty": 2, "minutes": 20, "section": "3.6"}
+# ## 4. Two loss curves, and where to stop
+#
+# Draw the losses of a run on the Axes `ax`. Losses on a training batch jump, so that curve is made of means.
+#
+# | | shape | |
+# | --- | --- | --- |
+# | `ax` | Axes | what you draw on |
+# | `train` | (N) | the loss of each training step |
+# | `validation` | (M) | measured after every `every` steps; N is at least M · `every` |
+# | `every`, `batch` | int | steps between two measurements, and tokens of one step |
+#
+# - Line `train`: the mean loss of the `every` steps before each measurement. Line `validation`: the measurements. Both
+#   over the **tokens read so far**. Steps after the last measurement are left out.
+# - One point `best` where the validation loss is lowest.
+# - A title, a legend; the x axis is logarithmic and has the label `tokens`, the y axis has the label `loss (nats)`.
+#
+# The names above are the labels of what you draw. Look at your figure before you run the check:
+# `draw_curves(plt.figure().subplots(), ...)`. Which step would you keep?
+#
+# **What usually goes wrong:** the two curves are drawn over their own places, so that they do not belong together;
+# means stand where their steps begin.
+
+
+# %% name="curves-answer"
+def draw_curves(ax: Axes, train: Tensor, validation: Tensor, every: int, batch: int) -> None:
+    """Losses of a run over the tokens read, with the best measurement."""
+    ### BEGIN SOLUTION
+    measured = len(validation)
+    tokens = every * batch * torch.arange(1, measured + 1)
+    means = train[: measured * every].view(measured, every).mean(1)
+    best = validation.argmin()
+    ax.plot(tokens, means, label="train")
+    ax.plot(tokens, validation, label="validation")
+    ax.scatter(tokens[best], validation[best], label="best")
+    ax.set(title="Loss of the run", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+    ### END SOLUTION
+
+
+# %% name="curves-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("06_training", "curves", draw_curves)
+
+# %% [markdown] name="curves-hint-1"
+# The first measurement comes after `every` steps, that is after `every` · `batch` tokens. Make one row of `tokens`, and
+# draw both lines over it.
+
+# %% [markdown] name="curves-hint-2"
+# `train.view(-1, every)` has one row for each measurement, when the steps after the last one have been cut off.
+
+# %% name="curves-parts"
+from lmlib.course.questions import FigureQuestion
+
+curves = FigureQuestion("draw_curves", atol=1e-5, because="means of float32 losses of about 5")
+
+
+@curves.case(points=1)
+def short_run(draw):
+    """eight steps, measured after every four"""
+    train = torch.tensor([5.0, 4.5, 4.6, 4.3, 3.9, 3.8, 3.5, 3.2])
+    return {"train": train, "validation": torch.tensor([4.4, 3.7]), "every": 4, "batch": 100}
+
+
+@curves.case(points=2)
+def overfits(draw):
+    """a run whose validation loss rises again"""
+    train = torch.linspace(6, 1, 60) + draw.normal(60) / 10
+    validation = (torch.linspace(-1, 1, 12) - 0.3).square() + 3 + draw.normal(12) / 50
+    return {"train": train, "validation": validation, "every": 5, "batch": 512}
+
+
+@curves.case(points=1)
+def steps_left(draw):
+    """a run that was stopped three steps after its last measurement"""
+    return {"train": 3 + draw.normal(33) / 4, "validation": 3 + draw.normal(5) / 4, "every": 6, "batch": 2048}
+
+
+# %% name="curves-mistake-own-places"
+# %%mistake curves
+# The curves are drawn over the numbers of steps and measurements. Two runs with other batches could not be compared:
+# draw over the tokens read.
+def draw_curves(ax, train, validation, every, batch):
+    means = train[: len(validation) * every].view(-1, every).mean(1)
+    ax.plot(every * torch.arange(1, len(validation) + 1), means, label="train")
+    ax.plot(torch.arange(1, len(validation) + 1), validation, label="validation")
+    best = validation.argmin()
+    ax.scatter(best + 1, validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+
+
+# %% name="curves-mistake-begins"
+# %%mistake curves
+# Each mean stands where its steps begin. At that time the model had not yet seen them; the curves seem to run ahead.
+def draw_curves(ax, train, validation, every, batch):
+    tokens = every * batch * torch.arange(len(validation))
+    ax.plot(tokens, train[: len(validation) * every].view(-1, every).mean(1), label="train")
+    ax.plot(tokens, validation, label="validation")
+    best = validation.argmin()
+    ax.scatter(tokens[best], validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+
+
+# %% name="curves-mistake-single-losses"
+# %%mistake curves
+# The training curve takes the one loss at each measurement. A single batch says little; take the mean of all steps
+# since the measurement before.
+def draw_curves(ax, train, validation, every, batch):
+    tokens = every * batch * torch.arange(1, len(validation) + 1)
+    ax.plot(tokens, train[every - 1 :: every][: len(validation)], label="train")
+    ax.plot(tokens, validation, label="validation")
+    best = validation.argmin()
+    ax.scatter(tokens[best], validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+
+
+# %% name="curves-mistake-best-on-training"
+# %%mistake curves
+# The best point is chosen by the training loss, which falls to the end. What counts is text that the model has not
+# learned from.
+def draw_curves(ax, train, validation, every, batch):
+    tokens = every * batch * torch.arange(1, len(validation) + 1)
+    means = train[: len(validation) * every].view(-1, every).mean(1)
+    ax.plot(tokens, means, label="train")
+    ax.plot(tokens, validation, label="validation")
+    best = means.argmin()
+    ax.scatter(tokens[best], validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+
+
+# %% name="curves-mistake-straight-axis"
+# %%mistake curves
+# The x axis is not logarithmic. Nearly all of the fall happens in the first tenth of a run, and cannot be seen.
+def draw_curves(ax, train, validation, every, batch):
+    tokens = every * batch * torch.arange(1, len(validation) + 1)
+    ax.plot(tokens, train[: len(validation) * every].view(-1, every).mean(1), label="train")
+    ax.plot(tokens, validation, label="validation")
+    best = validation.argmin()
+    ax.scatter(tokens[best], validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)")
+    ax.legend()
+
+
+# %% name="curves-other-pyplot"
+# %%other curves
+# Lists, and matplotlib's own functions for a logarithmic axis; the point is a line of one point.
+def draw_curves(ax, train, validation, every, batch):
+    xs, means = [], []
+    for k in range(1, len(validation) + 1):
+        xs.append(k * every * batch)
+        means.append(sum(train[(k - 1) * every : k * every].tolist()) / every)
+    ax.semilogx(xs, validation.tolist(), "--", color="0.3", label="validation")
+    ax.semilogx(xs, means, label="train")
+    lowest = min(range(len(xs)), key=lambda i: float(validation[i]))
+    ax.plot([xs[lowest]], [float(validation[lowest])], "o", label="best")
+    ax.set_title("When to stop")
+    ax.set_xlabel("Tokens")
+    ax.set_ylabel("Loss (nats)")
+    ax.legend(frameon=False)
+
+
+# %% name="curves-other-unfold"
+# %%other curves
+# Means by unfold, drawn by pyplot on the current Axes.
+def draw_curves(ax, train, validation, every, batch):
+    plt.sca(ax)
+    means = train.unfold(0, every, every).mean(-1)[: validation.numel()]
+    tokens = (torch.arange(validation.numel()) + 1) * (every * batch)
+    for label, losses in (("train", means), ("validation", validation)):
+        plt.plot(tokens.tolist(), losses.tolist(), label=label)
+    value, place = validation.min(dim=0)
+    plt.plot(tokens[place].item(), value.item(), marker="*", linestyle="none", label="best")
+    plt.xscale("log")
+    plt.xlabel("tokens")
+    plt.ylabel("loss (nats)")
+    plt.title("Training and validation")
+    plt.legend()
+
+
 # %% [markdown] name="numbers" question={"points": 5, "difficulty": 2, "minutes": 20, "section": "3.6"}
-# ## 4. Numbers to know
+# ## 5. Numbers to know
 #
 # **Work out four numbers**, to three digits.
 #

@@ -2,7 +2,7 @@
 # # 4.5 前馈网络、残差与归一化 · Feed-forward, residuals and norms — exercises
 #
 # 本节的练习写出带门控的前馈网络 SwiGLU、层归一化与 RMSNorm，再不用自动求导写出层归一化的反向传播，
-# 最后用纸笔数参数、算十层残差的梯度，并说清预热的作用。
+# 把各部分合成一个 `nn.Module` 子层，最后用纸笔数参数、算十层残差的梯度，并说清预热的作用。
 #
 # You write the parts of a layer that are not attention, one of them backwards. Each question has a cell for your
 # answer and a cell that checks it. Section 4.5 has all that you need.
@@ -495,8 +495,234 @@ def norm_backward(x, grad):
 # x̂ with the other sign: it enters twice, as a product with itself.
 centred = x.mean(-1, keepdim=True) - x
 
+# %% [markdown] name="block" question={"points": 4, "difficulty": 3, "minutes": 25, "section": "4.5"}
+# ## 4. The sublayer as a module
+#
+# Put the parts together as a `torch.nn.Module`: norm first, then SwiGLU, then the residual connection around both,
+#
+# $$y = x + \big(\mathrm{SiLU}(hG^\top) \odot hW^\top\big)\,V^\top,\qquad h = \mathrm{RMSNorm}(x).$$
+#
+# The check makes a `FeedForward(width, hidden)`, sets its parameters by their names, and calls it with `x` (..., C).
+#
+# | parameter | shape | |
+# | --- | --- | --- |
+# | `norm.weight` | (C) | of the RMSNorm, whose ε is 10⁻⁶ |
+# | `gate.weight` | (F, C) | $G$, as `nn.Linear` keeps it; no biases anywhere |
+# | `inner.weight` | (F, C) | $W$ |
+# | `outer.weight` | (C, F) | $V$; **0 in a new module**, so that the block passes x on as it is |
+#
+# `nn.Linear` and `nn.RMSNorm` are allowed here.
+#
+# **What usually goes wrong:** the residual connection adds the normalised x; the norm comes last; a bias is left on.
+
+
+# %% name="block-answer"
+class FeedForward(torch.nn.Module):
+    """Norm, gated feed-forward network and residual connection: (..., C) -> (..., C)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        ### BEGIN SOLUTION
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+        ### END SOLUTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)"""
+        ### BEGIN SOLUTION
+        h = self.norm(x)
+        return x + self.outer(F.silu(self.gate(h)) * self.inner(h))
+        ### END SOLUTION
+
+
+# %% name="block-check" tags=["nbval-check-output"]
+from lmlib.course.checks import check
+
+check("05_feed_forward_and_norms", "block", FeedForward)
+
+# %% [markdown] name="block-hint-1"
+# Four parts in `__init__`, each under the name that the table gives it: the weight of `self.gate` is `gate.weight`.
+# `nn.Linear(a, b)` has a weight of shape (b, a), and a bias unless it is told otherwise.
+
+# %% [markdown] name="block-hint-2"
+# In `forward`, normalise once and keep x: gate and inner part read the normalised vector, the sum at the end takes x
+# itself. `torch.nn.init.zeros_` fills a weight with 0.
+
+# %% name="block-parts"
+from lmlib.course.questions import ClassQuestion
+from lmlib.course.steps import call, load, new, read, steps
+
+block = ClassQuestion(
+    "FeedForward",
+    atol=5e-5,
+    because="a root and three products over up to 12 features in float32, one after the other",
+)
+
+
+def weights_of(draw, width, hidden):
+    return {
+        "norm.weight": 1 + draw.normal(width) / 4,
+        "gate.weight": draw.normal(hidden, width) / 2,
+        "inner.weight": draw.normal(hidden, width) / 2,
+        "outer.weight": draw.normal(width, hidden) / 2,
+    }
+
+
+@block.case(points=1)
+def when_new(draw):
+    """a new module passes x on as it is, and has all its parameters"""
+    made = new(width=5, hidden=7)
+    shapes = [read(f"{name}.weight.shape") for name in ("norm", "gate", "inner", "outer")]
+    return steps(made, call("__call__", x=draw.normal(2, 3, 5)), *shapes, read("norm.weight"))
+
+
+@block.case(points=1)
+def with_weights(draw):
+    """weights set by the check, two sentences of three words"""
+    return steps(new(width=6, hidden=9), load(weights_of(draw, 6, 9)), call("__call__", x=2 * draw.normal(2, 3, 6)))
+
+
+@block.case(points=1)
+def tiny_numbers(draw):
+    """numbers so small that ε counts"""
+    return steps(new(width=8, hidden=4), load(weights_of(draw, 8, 4)), call("__call__", x=draw.normal(4, 8) / 1000))
+
+
+@block.case(points=1)
+def nothing_kept(draw):
+    """two calls in a row: the second one depends on nothing of the first"""
+    x, other = draw.normal(3, 4), draw.normal(3, 4)
+    both = (call("__call__", x=other), call("__call__", x=x))
+    return steps(new(width=4, hidden=12), load(weights_of(draw, 4, 12)), *both, read("norm.weight"))
+
+
+# %% name="block-mistake-norm-last"
+# %%mistake block
+# The norm comes last, over the sum. That is post-norm: the residual path is normalised in every layer, and deep models
+# of this kind need warm-up.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x):
+        return self.norm(x + self.outer(F.silu(self.gate(x)) * self.inner(x)))
+
+
+# %% name="block-mistake-normalised-residual"
+# %%mistake block
+# The sum takes the normalised x. Then no path leads through the layers unchanged; add to x itself.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x):
+        x = self.norm(x)
+        return x + self.outer(F.silu(self.gate(x)) * self.inner(x))
+
+
+# %% name="block-mistake-no-residual"
+# %%mistake block
+# The residual connection is missing: a new module gives 0 for every x.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x):
+        h = self.norm(x)
+        return self.outer(F.silu(self.gate(h)) * self.inner(h))
+
+
+# %% name="block-mistake-not-zero"
+# %%mistake block
+# The last matrix is drawn at random. It is to be 0 in a new module, so that each layer starts as if it were not there.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x):
+        h = self.norm(x)
+        return x + self.outer(F.silu(self.gate(h)) * self.inner(h))
+
+
+# %% name="block-mistake-gate-not-normalised"
+# %%mistake block
+# The gate reads x, and only the inner part the normalised x. Both read the same vector.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x):
+        return x + self.outer(F.silu(self.gate(x)) * self.inner(self.norm(x)))
+
+
+# %% name="block-other-parameters"
+# %%other block
+# Bare parameters in small modules of one's own, and the norm written out.
+class FeedForward(torch.nn.Module):
+    class Weight(torch.nn.Module):
+        def __init__(self, *shape, fill=None):
+            super().__init__()
+            values = torch.randn(*shape) / 10 if fill is None else torch.full(shape, float(fill))
+            self.weight = torch.nn.Parameter(values)
+
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm, self.outer = self.Weight(width, fill=1), self.Weight(width, hidden, fill=0)
+        self.gate, self.inner = self.Weight(hidden, width), self.Weight(hidden, width)
+
+    def forward(self, x):
+        h = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * self.norm.weight
+        gate = h @ self.gate.weight.mT
+        return x + (gate / (1 + torch.exp(-gate)) * (h @ self.inner.weight.mT)) @ self.outer.weight.mT
+
+
+# %% name="block-other-joined"
+# %%other block
+# Gate and inner part in one product, their weights side by side.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        sizes = {"gate": (width, hidden), "inner": (width, hidden), "outer": (hidden, width)}
+        for name, (inputs, outputs) in sizes.items():
+            self.add_module(name, torch.nn.Linear(inputs, outputs, bias=False))
+        self.outer.weight.data *= 0
+        self.norm = torch.nn.RMSNorm(width, 1e-6)
+
+    def forward(self, x):
+        both = F.linear(self.norm(x), torch.cat([self.gate.weight, self.inner.weight]))
+        gate, inner = both.chunk(2, dim=-1)
+        return self.outer(inner * gate * gate.sigmoid()).add(x)
+
+
 # %% [markdown] name="counting" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "4.5"}
-# ## 4. Counting
+# ## 5. Counting
 #
 # **Three numbers.**
 #

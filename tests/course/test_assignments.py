@@ -9,11 +9,11 @@ import pytest
 from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
 
 from lmlib.course import notebooks
+from lmlib.course.asking import ask
 from lmlib.course.assignment import all_assignments, clear_solution, read
-from lmlib.course.checks import call
 from lmlib.course.plain_data import Outcome
 from lmlib.course.proof import prove, table
-from lmlib.course.questions import FunctionQuestion
+from lmlib.course.questions import AskedQuestion
 from lmlib.course.release import make
 from lmlib.course.workbench import Workbench
 from tests.course.student_notebooks import ROOT
@@ -45,7 +45,7 @@ def test_checks_hold_on_inputs_that_were_never_seen(bench, seed):
     """For another seed: other right answers pass against the reference, and each mistake fails somewhere."""
     for name, question in bench.assignment.questions.items():
         parts = bench.parts(name)
-        if isinstance(parts, FunctionQuestion):
+        if isinstance(parts, AskedQuestion):
             for kind in ("other", "mistake"):
                 for variant in question.variants[kind]:
                     wrong = _failed_cases(bench, name, variant.source, seed)
@@ -54,10 +54,10 @@ def test_checks_hold_on_inputs_that_were_never_seen(bench, seed):
 
 def _failed_cases(bench, name, source, seed):
     parts = bench.parts(name)
-    reference, function = (bench.answers(name, text)[parts.function] for text in ("", source))
+    reference, answer = (bench.answers(name, text)[parts.name] for text in ("", source))
     failed = []
     for case in parts.cases:
-        expected, outcome = (call(f, parts.inputs(case, seed)) for f in (reference, function))
+        expected, outcome = (ask(parts.way, each, parts.inputs(case, seed)) for each in (reference, answer))
         if parts.compare(outcome, expected, parts.inputs(case, seed)):
             failed.append(case.name)
     return failed
@@ -116,11 +116,11 @@ def test_no_answer_of_any_kind_is_in_the_release(bench):
 
 @each_assignment
 def test_parts_import_no_answer(bench):
-    """The parts of a check know torch and how a question is written, and nothing that could answer it."""
+    """The parts of a check know torch and how questions and steps are written, and nothing that could answer them."""
     tree = ast.parse(bench.assignment.parts)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= {"math", "torch", "numpy", "lmlib.course.questions"}
+    assert imported <= {"math", "torch", "numpy", "lmlib.course.questions", "lmlib.course.steps"}
 
 
 @each_assignment
@@ -154,6 +154,6 @@ def test_expected_outcome_is_compared_within_the_stated_tolerance(seed):
     parts = bench.parts("heads")
     case = parts.cases[1]
     inputs = parts.inputs(case, seed)
-    right = call(bench.answers("heads")["multi_head_attention"], inputs).value
+    right = ask(parts.way, bench.answers("heads")["multi_head_attention"], inputs).value
     assert parts.compare(Outcome(right + parts.atol / 2), Outcome(right), inputs) == []
     assert parts.compare(Outcome(right * 1.001 + 1e-3), Outcome(right), inputs) != []

@@ -5,18 +5,30 @@ import json
 import pytest
 import torch
 
-from lmlib.course.plain_data import Outcome, decode, digest, encode, fingerprint, in_dtypes_of, matches, same, to_double
+from lmlib.course.plain_data import (
+    Outcome,
+    decode,
+    digest,
+    encode,
+    fingerprint,
+    in_dtypes_of,
+    is_specific,
+    matches,
+    same,
+    to_double,
+)
 
 
 def test_encoded_data_are_read_back_through_json(seed):
     torch.manual_seed(seed)
-    data = (torch.randn(2, 3), torch.tensor([True, False]), [1, 2.5, "a", None, True], torch.arange(3))
+    data = (torch.randn(2, 3), torch.tensor([True, False]), [1, 2.5, "a", None, True], torch.arange(3), {"a": [1]})
     read = decode(json.loads(json.dumps(encode(data, data))))
     assert torch.allclose(read[0], data[0], atol=1e-7)
     assert [x.dtype for x in (read[0], read[1], read[3])] == [torch.float32, torch.bool, torch.int64]
     assert read[1].equal(data[1])
     assert read[2] == data[2]
     assert read[3].equal(data[3])
+    assert read[4] == data[4]
 
 
 def test_double_precision_values_keep_the_dtype_of_the_single_precision_run():
@@ -77,3 +89,14 @@ def test_nan_is_the_same_as_nan_and_other_dtypes_differ():
     assert same({"x": x}, {"x": x.clone()})
     assert not same(x, torch.tensor([1.0, 2.0]))
     assert not same(torch.ones(2), torch.ones(2, dtype=torch.float64))
+
+
+def test_lists_of_pieces_and_dicts_are_recognised_and_not_given_away():
+    pieces = ["low", "er", " ", "slow"]
+    mark = fingerprint(Outcome([pieces, {"x": torch.arange(3.0), "y": 1}]), "q/c")
+    assert matches(fingerprint(Outcome([list(pieces), {"y": 1, "x": torch.arange(3.0)}]), "q/c"), mark)
+    for other in ([pieces[::-1], {}], [pieces, {"x": torch.arange(3.0)}], [pieces, {"x": torch.ones(3), "y": 1}]):
+        assert not matches(fingerprint(Outcome(other), "q/c"), mark)
+    assert "low" not in json.dumps(mark)
+    assert is_specific(mark[:1])
+    assert not is_specific(fingerprint(Outcome([1, 2]), "q/c"))

@@ -1,12 +1,11 @@
 """The report of a class on one assignment: points a question, common mistakes by name, time, near-identical work."""
 
 import base64
-import json
 from collections import Counter
 from typing import Any
 
 from lmlib import plots
-from lmlib.course import merge, pages
+from lmlib.course import merge, pages, safe_json
 from lmlib.course.errors import CourseError
 from lmlib.course.gradebook.feedback import text_of
 from lmlib.course.gradebook.graded import GRADED
@@ -41,7 +40,7 @@ def report(book: Gradebook, assignment: str) -> str:
 def answers_of(file: bytes) -> str:
     """The code of the answer cells of a notebook; empty when it is none."""
     try:
-        cells = json.loads(file).get("cells", [])
+        cells = safe_json.loads(file.decode()).get("cells", [])
         return "\n".join(text_of(cell.get("source", "")) for cell in cells if merge.is_answer(cell))
     except (ValueError, AttributeError, TypeError, KeyError):
         return ""

@@ -5,20 +5,25 @@ handed on with the reason, so that no row of the class is lost.
 """
 
 import json
+import lzma
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from lmlib.course.errors import CourseError
+from lmlib.course.submission import readable
 
 LARGEST = 20 * 2**20  # bytes of a notebook; a figure in it takes some 50 kB
 CANVAS = re.compile(r"^(?P<name>[^_]+)_(?:LATE_)?(?P<id>\d+)_\d+_(?P<file>.+)$")  # namefirst_12_345_file.ipynb
 CANVAS_COPY = re.compile(r"-\d+(?=\.ipynb$)")  # Canvas adds -1, -2 to the file of a later attempt
 MOODLE = re.compile(r"^(?P<name>.+)_(?P<id>\d+)_assignsubmission_file_?$")  # a folder for each participant
+LONGEST_NAME = 200  # bytes of a file's name
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)  # what unpacking raises for bytes that it did not write
 LINK = "a link instead of a file; hand in the file itself"
 GRADESCOPE_METADATA = "submission_metadata.json"
 
@@ -49,7 +54,16 @@ def find(place: Path) -> list[Handed]:
         raise CourseError(f"{place}: neither a folder nor a zip file; give the place that holds the notebooks")
     if not found:
         raise CourseError(f"{place}: there is no .ipynb file in it")
-    return sorted(found, key=lambda one: (one.student, one.name, one.received))
+    return sorted(map(_nameable, found), key=lambda one: (one.student, one.name, one.received))
+
+
+def _nameable(one: Handed) -> Handed:
+    """The same with names that a database and a file can have."""
+    named = replace(one, student=readable(one.student), name=readable(one.name).replace("\0", "_"))
+    if len(named.name.encode()) <= LONGEST_NAME:
+        return named
+    said = f"a file name of {len(named.name)} characters; give it a shorter one"
+    return replace(named, name=named.name[:40] + named.name[-6:], file=b"", problem=said)
 
 
 def _of_folder(folder: Path) -> Iterator[Handed]:
@@ -64,9 +78,7 @@ def _of_folder(folder: Path) -> Iterator[Handed]:
 def _read(path: Path, student: str, folder: Path) -> Handed:
     where = [path, *list(path.parents)[: len(path.relative_to(folder).parts) - 1]]
     if any(one.is_symlink() for one in where):
-        return Handed(
-            student, path.name, datetime.now(UTC), problem="a link instead of a file; hand in the file itself"
-        )
+        return Handed(student, path.name, datetime.now(UTC), problem=LINK)
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -123,17 +135,25 @@ def _owner(inside: PurePosixPath) -> tuple[str, str]:
 
 
 def _unpacked(packed: zipfile.ZipFile, info: zipfile.ZipInfo, student: str, name: str) -> Handed:
-    received = datetime(*info.date_time, tzinfo=UTC)
+    received = _moment(info)
     if stat.S_ISLNK(info.external_attr >> 16):
         return Handed(student, name, received, problem=LINK)
     try:
         with packed.open(info) as stream:
             file = stream.read(LARGEST + 1)  # the stated size may be a lie; what is read is what counts
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (*DAMAGED, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         return Handed(student, name, received, problem=f"it cannot be unpacked ({error})")
     if len(file) > LARGEST:
         return Handed(student, name, received, problem=_too_large(info.file_size))
     return Handed(student, name, received, file)
+
+
+def _moment(info: zipfile.ZipInfo) -> datetime:
+    """When an entry was written; the beginning of a zip's time when the stated moment is none."""
+    try:
+        return datetime(*info.date_time, tzinfo=UTC)
+    except ValueError:
+        return datetime(1980, 1, 1, tzinfo=UTC)
 
 
 def _too_large(size: int) -> str:

@@ -151,7 +151,7 @@ class Grader:
         home = SCRATCH if self._sandbox else folder
         environment = {"HOME": home, "TMPDIR": home}
         policy = release.policy(self.limits) if self._sandbox else None
-        return Child(self._server.address, home, environment, policy)
+        return Child(self._server.address, home, environment, policy, self.limits.grace_seconds)
 
 
 @dataclass(frozen=True)

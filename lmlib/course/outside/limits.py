@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from lmlib.course.warm.client import GRACE_SECONDS
+
 MIB = 1 << 20
 
 
@@ -11,6 +13,7 @@ class Limits:
 
     cell_seconds: float = 60
     call_seconds: float = 10
+    grace_seconds: float = GRACE_SECONDS  # for either to end after it was interrupted
     seconds: float = 300  # for the whole submission
     checker_seconds: float = 120
     memory: int = 2048 * MIB  # of all its processes together, beyond the imports

@@ -1,7 +1,6 @@
 """The checker's side of an assignment: what is asked of the child, and the verdict on what it says.
 
-A kind of question has a pair of methods here: one that makes requests from a seed, one that makes outcomes of the
-answers. Figures and classes with state get theirs beside those of functions and values.
+Functions, classes with state and figures are asked on inputs from a seed (the ways of asking.py); values are read.
 """
 
 import copy
@@ -10,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lmlib.course.asking import ask
 from lmlib.course.assignment import read
-from lmlib.course.calling import call
 from lmlib.course.checks import CaseResult, Verdict, known_mistakes
 from lmlib.course.outside import wire
 from lmlib.course.plain_data import Outcome, fingerprint
-from lmlib.course.questions import Case, FunctionQuestion, Question, ValueQuestion
+from lmlib.course.questions import AskedQuestion, Case, Question, ValueQuestion
 from lmlib.course.warm.frames import Frame
 from lmlib.course.workbench import Workbench, differing
 
@@ -46,7 +45,7 @@ class Reference:
         parts = self._bench.parts(question)
         if isinstance(parts, ValueQuestion):
             return [Frame({"op": "value", "name": case.name}) for case in parts.cases]
-        return [_call_request(parts, case, seed) for case in parts.cases]
+        return [_request(parts, case, seed) for case in parts.cases]
 
     def verdict(self, question: str, seed: int, answers: list[Frame | None]) -> Verdict:
         """The verdict on the child's answers in the order of the requests; None for one that did not come in time."""
@@ -78,12 +77,9 @@ class Reference:
             digest = self._bench.released.data["questions"][question]["expected"][case.name]["digest"]
             return parts.findings(case.name, said.outcome.value, digest, f"{question}/{case.name}")
         inputs = parts.inputs(case, seed)
-        expected = call(self._answers[question][parts.function], copy.deepcopy(inputs))
+        expected = ask(parts.way, self._answers[question][parts.name], copy.deepcopy(inputs))
         findings = parts.compare(said.outcome, expected, inputs)
-        changed = [name for name in said.changed if name in inputs]
-        if changed:
-            findings = [*findings, f"the call changes its input `{'`, `'.join(changed)}` in place; work on a copy"]
-        return findings
+        return [*findings, *parts.changed([name for name in said.changed if name in inputs])]
 
     def _mistakes(self, question: str, seed: int) -> dict[str, Any]:
         """The known mistakes with their fingerprints on the inputs of this seed."""
@@ -105,9 +101,9 @@ class Reference:
         }
 
 
-def _call_request(parts: FunctionQuestion, case: Case, seed: int) -> Frame:
+def _request(parts: AskedQuestion, case: Case, seed: int) -> Frame:
     described, data = wire.pack(parts.inputs(case, seed))
-    return Frame({"op": "call", "name": parts.function, "inputs": described}, data)
+    return Frame({"op": parts.way, "name": parts.name, "inputs": described}, data)
 
 
 def _answered(answer: Frame | None) -> Answered:

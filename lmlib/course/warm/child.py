@@ -44,8 +44,8 @@ class Sender:
 def serve(channel: socket.socket, shell: NotebookShell) -> None:
     """Answer requests until the parent closes the channel.
 
-    `{"op": "execute", "source"}` sends outputs and at the end `{"done", "count"}`; `{"op": "call" or "value"}` sends
-    one answer of `outside.probe`. A process that a cell forked ends here and does not answer.
+    `{"op": "execute", "source"}` sends outputs and at the end `{"done", "count"}`; `{"op": "value"}` or a way of asking
+    sends one answer of `outside.probe`. A process that a cell forked ends here and does not answer.
     """
     own = os.getpid()
     sender = Sender(channel)

@@ -77,11 +77,19 @@ class WarmServer:
 class Child:
     """A notebook's process: requests go to it one after the other. `report` says what its sandbox does.
 
-    Raises SandboxError when a layer of the sandbox cannot be had.
+    `grace`: the seconds in which it must end what was interrupted. Raises SandboxError when a layer of the sandbox
+    cannot be had.
     """
 
-    def __init__(self, address: str, folder: str, environment: dict[str, str], policy: Policy | None = None) -> None:
-        self._unread = b""
+    def __init__(
+        self,
+        address: str,
+        folder: str,
+        environment: dict[str, str],
+        policy: Policy | None = None,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        self._unread, self._grace = b"", grace
         self._channel = socket.socket(socket.AF_UNIX)
         self._channel.connect(address)
         self._line, theirs = socket.socketpair()
@@ -118,7 +126,7 @@ class Child:
                 if interrupted:
                     self.end()
                     raise ChildEndedError("it did not end when it was interrupted") from None
-                interrupted, deadline = True, monotonic() + GRACE_SECONDS
+                interrupted, deadline = True, monotonic() + self._grace
                 with contextlib.suppress(OSError):  # its supervisor may have ended just now; that is seen next
                     self._line.sendall(b"i")
                 continue

@@ -5,6 +5,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lmlib.course import safe_json
+
 LENGTHS = struct.Struct("<II")  # of the header and of the bytes after it
 HEADER_CAP = 16 << 20
 BYTES_CAP = 64 << 20
@@ -53,8 +55,8 @@ def receive(stream: Readable) -> Frame | None:
         raise FrameError(f"a frame of {header_length + length} bytes; at most {HEADER_CAP + BYTES_CAP} are read")
     text, data = _read(stream, header_length), _read(stream, length)
     try:
-        header = json.loads(text or b"")
-    except (ValueError, RecursionError) as error:
+        header = safe_json.loads((text or b"").decode())
+    except ValueError as error:
         raise FrameError(f"a frame without JSON: {type(error).__name__}") from None
     if not isinstance(header, dict) or is_deep(header, DEPTH):
         raise FrameError("a frame whose header is no JSON object, or one that is too deep")

@@ -1,14 +1,13 @@
 """The attacks: each is the text of an answer cell, and says what would be a success.
 
-`NAMES` of world.py stand above each text. `only_with`: why it is not tried without the sandbox.
+`names` of world.py stand above each text. `only_with`: why it is not tried without the sandbox. `question`: whose
+answer it takes the place of. `endless`: it ends only when it is stopped, so a test stops it soon.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.course.attacks.world import SECRET, Attempt
-
-FULL = 3.0  # points of the attacked question
+from tests.course.attacks.world import FULL, SECRET, Attempt
 
 Wins = Callable[[Attempt], bool]
 
@@ -22,6 +21,8 @@ class Attack:
     wins: Wins
     code: str
     only_with: str = ""
+    question: str = "double"
+    endless: bool = False
 
 
 def gets_points(attempt: Attempt) -> bool:
@@ -61,8 +62,8 @@ def double(x): return x
 """),
     Attack("judge", "patch the judge", gets_points, """
 from lmlib.course import checks
-real = checks._judge_call
-checks._judge_call = lambda *rest: (real(*rest)[0], [])
+real = checks._judge_asked
+checks._judge_asked = lambda *rest: (real(*rest)[0], [])
 def double(x): return x
 """),
     Attack("torch", "patch torch so that nothing differs", gets_points, """
@@ -101,6 +102,25 @@ def patch(info=None):
     from lmlib.course import questions
     questions.FunctionQuestion.compare = lambda *rest: []
 get_ipython().events.register('pre_run_cell', patch)
+def double(x): return x
+"""),
+    Attack("numpy", "patch NumPy so that every number is near", gets_points, """
+import numpy, torch
+numpy.allclose = numpy.array_equal = lambda *rest, **more: True
+torch.allclose = torch.equal = lambda *rest, **more: True
+torch.Tensor.any = lambda *rest, **more: False
+def double(x): return x * 3
+"""),
+    Attack("assert", "an AST transformer that takes assert and raise away", gets_points, """
+import ast, json
+class Strip(ast.NodeTransformer):
+    def visit_Assert(self, node): return ast.Pass()
+    def visit_Raise(self, node): return ast.Pass()
+get_ipython().ast_transformers.append(Strip())
+from lmlib.course import checks
+source = open(checks.__file__).read().replace('if result.findings else', 'if False else')
+tree = Strip().visit(ast.parse(source.replace('if not result.findings', 'if True')))
+exec(compile(ast.fix_missing_locations(tree), checks.__file__, 'exec'), checks.__dict__)
 def double(x): return x
 """),
     Attack("thread", "a thread patches while the check runs", gets_points, """
@@ -146,6 +166,90 @@ def double(x):
 text = open(SOLUTION).read()
 exec(text[text.index('def double'):text.index('### END')])
 """),
+]  # fmt: skip
+
+FIND = """
+import sys
+def expected():
+    frame = sys._getframe()
+    while frame:
+        if 'expected' in frame.f_locals:
+            return frame.f_locals['expected'].value
+        frame = frame.f_back
+    raise LookupError
+"""
+STATE = [
+    Attack("lying-eq", "texts in an object's state that are equal to any other", gets_points, """
+class Lie(str):
+    def __eq__(self, other): return True
+    __hash__ = str.__hash__
+class Shelf:
+    def __init__(self, room): self.room, self.items = room, []
+    def put(self, item):
+        if len(self.items) == self.room: raise OverflowError
+        self.items.append(Lie('nothing'))
+        return len(self.items)
+""", question="shelf"),
+    Attack("getattr", "attributes that are looked up in the caller's frame", gets_points, FIND + """
+def now():
+    frame = sys._getframe()
+    while 'results' not in frame.f_locals: frame = frame.f_back
+    value = expected()[len(frame.f_locals['results'])]
+    if str(value).endswith('is raised'): raise OverflowError
+    return value
+class Shelf:
+    def __init__(self, room): pass
+    def __getattr__(self, name): return now() if name == 'items' else lambda **given: now()
+""", question="shelf"),
+    Attack("lying-array", "a tensor from a module that lies in every operation", gets_points, """
+import torch
+class Liar(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, given=(), named=None):
+        if function.__name__ in ('sub', '__sub__', 'rsub', '__rsub__'):
+            with torch._C.DisableTorchFunctionSubclass():
+                return torch.zeros(given[0].shape, dtype=torch.float64)
+        return super().__torch_function__(function, types, given, named or {})
+    def __array__(self, *rest): raise TypeError
+    def numpy(self): raise TypeError
+class Scale(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(width))
+    def forward(self, x): return (x * 7).as_subclass(Liar)
+""", question="scale"),
+    Attack("state-dict", "parameters and weights that are made up for whoever asks", gets_points, FIND + """
+import torch
+class Scale(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.width = width
+    def named_parameters(self, *rest, **more):
+        return [('weight', torch.nn.Parameter(torch.ones(self.width)))]
+    def state_dict(self, *rest, **more): return dict(self.named_parameters())
+    def forward(self, x): return expected()[0]
+    @property
+    def weight(self): return expected()[1]
+""", question="scale"),
+    Attack("fake-axes", "an Axes that tells of lines which nobody drew", gets_points, FIND + """
+from matplotlib.lines import Line2D
+def plot(ax, x):
+    class Fake(type(ax)):
+        @property
+        def lines(self):
+            (name, line), = expected()['lines'].items()
+            return [Line2D(line['x'], line['y'], label=name)]
+        def get_xlabel(self): return 'place'
+        def get_ylabel(self): return 'square'
+        def get_yscale(self): return 'log'
+        def get_title(self): return 'title'
+    ax.__class__ = Fake
+""", question="plot"),
+    Attack("contents", "patch what reads a figure", gets_points, FIND + """
+from lmlib.course import figures
+figures.contents = lambda ax: expected()
+def plot(ax, x): pass
+""", question="plot"),
 ]  # fmt: skip
 
 READING = [
@@ -233,12 +337,12 @@ import os
 while True:
     try: os.fork()
     except OSError: pass
-""", HARM),
+""", HARM, endless=True),
     Attack("exit", "end Python", is_slow_or_large, "import os; os._exit(0)", HARM),
     Attack("stop", "stop itself by a signal", is_slow_or_large, """
 import os, signal
 os.kill(os.getpid(), signal.SIGSTOP)
-""", HARM),
+""", HARM, endless=True),
     Attack("parent", "kill the process above it", is_slow_or_large, "import os; os.kill(os.getppid(), 9)", HARM),
     Attack("kill-all", "kill all that can be killed", is_slow_or_large, "import os; os.kill(-1, 9)", HARM),
     Attack("stubborn", "a loop that catches everything", is_slow_or_large, """
@@ -248,14 +352,14 @@ while True:
     try:
         while True: pass
     except BaseException: pass
-""", HARM),
+""", HARM, endless=True),
     Attack("call-for-ever", "a function that never returns", is_slow_or_large, """
 def double(x):
     while True:
         try:
             while True: pass
         except BaseException: pass
-""", HARM),
+""", HARM, endless=True),
     Attack("block", "memory in one piece", is_never_stopped, f"b = bytearray(3 << 30)\n{SAY}", HARM),
     Attack("pieces", "memory in small pieces", is_never_stopped,
            f"kept = []\nfor i in range(1 << 20): kept.append(bytearray(1 << 12))\n{SAY}", HARM),
@@ -274,11 +378,12 @@ time.sleep(4)
            f"for i in range(100000): open(f'/tmp/{{i}}', 'w').close()\n{SAY}", HARM),
     Attack("shm", "fill shared memory", is_never_stopped,
            f"with open('/dev/shm/large', 'wb') as f:\n    for i in range(3000): f.write(bytes(1 << 20))\n{SAY}", HARM),
-    Attack("lines", "print without end", is_slow_or_large, "while True: print('line ' * 100)", HARM),
+    Attack("lines", "print without end", is_slow_or_large, "while True: print('line ' * 100)", HARM, endless=True),
     Attack("rich", "display without end", is_slow_or_large,
-           "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 10000}, raw=True)", HARM),
+           "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 10000}, raw=True)",
+           HARM, endless=True),
     Attack("descriptor", "write to descriptor 1 without end", is_slow_or_large,
-           "import os\nwhile True: os.write(1, b'y' * 65536)", HARM),
+           "import os\nwhile True: os.write(1, b'y' * 65536)", HARM, endless=True),
     Attack("site", "leave code for the grader's next Python", says_it, f"""
 import sys, os
 for folder in [*filter(None, sys.path), sys.prefix, sys.base_prefix, '/usr/lib']:
@@ -329,6 +434,13 @@ from lmlib.course.outside import probe
 from lmlib.course.warm.frames import Frame
 probe.answer = lambda request, names: Frame({'value': {'other': 'right'}, 'score': 3.0, 'cases': {'small': True}})
 """, PROTOCOL),
+    Attack("dtypes", "answer in other dtypes and layouts", gets_points, """
+import torch, itertools
+kinds = itertools.cycle([torch.float64, torch.complex64, torch.bool, torch.int8, torch.quint8])
+def double(x):
+    kind = next(kinds)
+    return torch.quantize_per_tensor(2 * x, 0.1, 0, kind) if kind == torch.quint8 else (2 * x).to(kind)
+""", PROTOCOL),
     Attack("nan", "answer NaN, and lie about a shape", gets_points, """
 import torch
 def double(x): return x * float('nan')
@@ -354,5 +466,5 @@ def double(x): return Lie(1)
 """, PROTOCOL),
 ]  # fmt: skip
 
-BOTH = [*POINTS, *READING, *DOING]
+BOTH = [*POINTS, *STATE, *READING, *DOING]
 ONLY_WITH = [*HARMFUL, *PROTOCOLS]

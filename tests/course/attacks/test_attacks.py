@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,10 +13,21 @@ from lmlib.course.outside.grading import Grader
 from lmlib.course.outside.limits import MIB, Limits
 from lmlib.course.warm.client import WarmServer
 from tests.course.attacks.attacks import BOTH, ONLY_WITH, Attack
-from tests.course.attacks.world import HONEST, SECRET, SECRET_VARIABLE, World, make_world, with_all, without
+from tests.course.attacks.world import (
+    ALL_POINTS,
+    HONEST,
+    SECRET,
+    SECRET_VARIABLE,
+    World,
+    close,
+    make_world,
+    with_all,
+    without,
+)
 from tests.course.student_notebooks import hand_in
 
-LIMITS = Limits(cell_seconds=3, call_seconds=2, seconds=15, memory=512 * MIB, disk=16 * MIB)
+LIMITS = Limits(cell_seconds=20, call_seconds=10, seconds=60, memory=512 * MIB, disk=16 * MIB)
+SOON = replace(LIMITS, cell_seconds=0.5, call_seconds=0.3, grace_seconds=0.3, seconds=8)
 ROWS: list[tuple[str, str, str, str]] = []
 
 
@@ -23,10 +35,7 @@ ROWS: list[tuple[str, str, str, str]] = []
 def world(tmp_path_factory):
     world = make_world(tmp_path_factory.mktemp("machine"))
     yield world
-    world.victim.kill()
-    world.victim.wait()
-    for listener in world.listeners.values():
-        listener.close()
+    close(world)
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +64,24 @@ def table():
 
 def attacking(folder: Path, attack: Attack, world: World) -> Path:
     known = "\n".join(f"{name} = {value!r}" for name, value in world.names().items())
-    return hand_in(folder / "t.ipynb", {**HONEST, "double-answer": f"{known}\n{attack.code}"}, world.release)
+    return hand_in(
+        folder / "t.ipynb", {**HONEST, f"{attack.question}-answer": f"{known}\n{attack.code}"}, world.release
+    )
 
 
 def require_honest_points(world: World, grader: Grader) -> None:
     graded = grader.grade(world.classmate, world.release)
-    assert (graded.status, graded.score, graded.remarks) == ("graded", 5.0, ())
+    assert (graded.status, graded.score, graded.remarks) == ("graded", ALL_POINTS, ())
 
 
 @pytest.mark.parametrize("attack", BOTH, ids=lambda attack: attack.name)
 def test_an_attack_succeeds_where_it_is_trusted_and_fails_where_it_is_not(attack, world, grader, trusting, tmp_path):
     world.repair()
     notebook = attacking(tmp_path, attack, world)
-    trusted = without(world, trusting, notebook, tmp_path)
+    trusted = without(world, trusting, notebook, tmp_path, attack.question)
     assert attack.wins(trusted), f"it is no attack: {trusted}"
     world.repair()
-    attempt = with_all(world, grader, notebook)
+    attempt = with_all(world, grader, notebook, attack.question)
     ROWS.append((attack.name, attack.tried, "succeeded", f"failed, {attempt.points:g} of 3 points"))
     assert not attack.wins(attempt), attempt
     assert not attempt.changed
@@ -82,7 +93,9 @@ def test_an_attack_succeeds_where_it_is_trusted_and_fails_where_it_is_not(attack
 def test_an_attack_fails_and_the_next_submission_is_graded(attack, world, grader, tmp_path):
     world.repair()
     before = set(psutil.pids())
-    attempt = with_all(world, grader, attacking(tmp_path, attack, world))
+    grader.limits = SOON if attack.endless else LIMITS
+    attempt = with_all(world, grader, attacking(tmp_path, attack, world), attack.question)
+    grader.limits = LIMITS
     remarks = [*attempt.graded.remarks, *(r for q in attempt.graded.questions for r in q.remarks)]
     ROWS.append(
         (attack.name, attack.tried, f"not tried: {attack.only_with}"[:26], f"failed: {'; '.join(remarks)[:80]}")
@@ -112,7 +125,7 @@ def test_a_daemon_outlives_a_plain_process_and_not_the_sandbox(world, grader, tm
     alive[0].kill()
     world.repair()
     attack = Attack("daemon", "leave a process behind", lambda attempt: bool(sleepers()), code)
-    attempt = with_all(world, grader, attacking(tmp_path, attack, world))
+    attempt = with_all(world, grader, attacking(tmp_path, attack, world), attack.question)
     for _ in range(50):
         if not sleepers():
             break

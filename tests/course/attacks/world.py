@@ -23,11 +23,19 @@ from lmlib.course.warm.client import Child, ChildEndedError, OutOfTimeError
 from lmlib.course.warm.outputs import Outputs
 from lmlib.course.workbench import Workbench
 from tests.course.small_assignment import SOURCE
+from tests.course.stateful_assignment import STATEFUL, other_answers
 from tests.course.student_notebooks import hand_in
 
 SECRET = "b7d1-a-secret-of-the-course"
 SECRET_VARIABLE = "COURSE_TOKEN"
-HONEST = {"double-answer": "def double(x):\n    return x + x", "choose-answer": "letter, size = 'b', 8"}
+FULL = 3.0  # points of each question that is attacked
+MORE = ("shelf", "scale", "plot")
+HONEST = {
+    "double-answer": "def double(x):\n    return x + x",
+    "choose-answer": "letter, size = 'b', 8",
+    **{f"{name}-answer": source for name, source in other_answers(MORE).items()},
+}
+ALL_POINTS = 14.0
 
 
 @dataclass
@@ -101,11 +109,11 @@ def start_victim() -> subprocess.Popen:
 
 
 def make_world(folder: Path) -> World:
-    """Build it. Whoever builds it closes `listeners` and ends `victim`."""
+    """Build it. Whoever builds it closes it."""
     base = folder / "book"
     (base / "chapters").mkdir(parents=True)
     (base / "solutions" / "01_x").mkdir(parents=True)
-    (base / "solutions" / "01_x" / "t.py").write_text(SOURCE, "utf-8")
+    (base / "solutions" / "01_x" / "t.py").write_text(SOURCE + STATEFUL, "utf-8")
     make(Workbench(read(base / "solutions" / "01_x" / "t.py"))).write(base / "exercises" / "01_x")
     world = World(folder, start_victim())
     tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
@@ -123,6 +131,14 @@ def make_world(folder: Path) -> World:
     return world
 
 
+def close(world: World) -> None:
+    """End what `make_world` started."""
+    world.victim.kill()
+    world.victim.wait()
+    for listener in world.listeners.values():
+        listener.close()
+
+
 @dataclass
 class Attempt:
     """What an attack achieved, as seen from outside."""
@@ -135,16 +151,16 @@ class Attempt:
     graded: Graded | None = None
 
 
-def with_all(world: World, grader: Grader, notebook: Path) -> Attempt:
+def with_all(world: World, grader: Grader, notebook: Path, attacked: str) -> Attempt:
     """Graded in the sandbox, from outside."""
     before = world.state()
     graded = grader.grade(notebook, world.release)
-    points = next(question.score for question in graded.questions if question.question == "double")
+    points = next(question.score for question in graded.questions if question.question == attacked)
     said = json.dumps(graded.notebook["cells"] if graded.notebook else [])
     return Attempt(points, said, world.state() != before, world.heard(), world.victim.poll() is None, graded)
 
 
-def without(world: World, address: str, notebook: Path, folder: Path) -> Attempt:
+def without(world: World, address: str, notebook: Path, folder: Path, attacked: str) -> Attempt:
     """Run with the grader's rights and `check` in the same process, as graders do that trust their students."""
     before = world.state()
     nb = submission.to_run(notebooks.read(world.release), submission.read(notebook)).notebook
@@ -167,7 +183,7 @@ def without(world: World, address: str, notebook: Path, folder: Path) -> Attempt
                 except (ChildEndedError, OutOfTimeError):
                     break
     rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
-    points = [row["score"] for row in rows if row["kind"] == "points" and row["name"] == "double"]
+    points = [row["score"] for row in rows if row["kind"] == "points" and row["name"] == attacked]
     changed = world.state() != before
     return Attempt(
         points[-1] if points else 0.0, json.dumps(shown), changed, world.heard(), world.victim.poll() is None

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmlib.course.findings import described
 from lmlib.course.outside import wire
 from lmlib.course.outside.answers import limited
 from lmlib.course.plain_data import same
-from lmlib.course.questions import described
 from lmlib.course.warm.frames import Frame
 
 PLAIN = st.recursive(
