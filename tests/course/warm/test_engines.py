@@ -23,7 +23,7 @@ CHAPTERS = [
     pytest.param(
         path,
         id=path.stem,
-        marks=() if path.parent.name == "02_core_concepts" and path.stem == "02_attention" else pytest.mark.long,
+        marks=() if path.parent.name == "04_mathematics" and path.stem == "06_objectives" else pytest.mark.long,
     )
     for path in sorted((ROOT / "chapters").glob("*/*.py"))
 ]  # each is executed twice
