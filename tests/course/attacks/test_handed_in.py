@@ -21,7 +21,7 @@ import pytest
 
 from lmlib.course import grade, notebooks
 from lmlib.course.gradebook import desk
-from lmlib.course.gradebook.class_grading import grade_into
+from lmlib.course.gradebook.class_grading import Settings, grade_into
 from lmlib.course.gradebook.store import Gradebook
 from lmlib.course.spreadsheets import FORMULA
 from tests.course.attacks.world import ALL_POINTS, HONEST, SECRET, World, close, make_world
@@ -241,7 +241,7 @@ def graded(world, class_folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(world.base)
         path = world.folder / "class.db"
-        grade_into(class_folder, path, timeout=20, jobs=1, secret=world.folder / "key")
+        grade_into(class_folder, path, Settings(timeout=20, jobs=1, secret=world.folder / "key"))
     return path
 
 
@@ -328,7 +328,7 @@ def test_a_zip_cannot_lead_out_nor_fill_anything(world, tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "naive")
     before = set(tmp_path.rglob("*"))
     monkeypatch.chdir(world.base)
-    grade_into(packed, tmp_path / "class.db", timeout=20, jobs=1, secret=world.folder / "key")
+    grade_into(packed, tmp_path / "class.db", Settings(timeout=20, jobs=1, secret=world.folder / "key"))
     found = {row.student.id: row for row in Gradebook(tmp_path / "class.db").rows()}
     assert {name: row.raw for name, row in found.items()} == {
         "escaped": ALL_POINTS, "bomb": 0, "long": 0, "timeless": ALL_POINTS, "honest": ALL_POINTS,
