@@ -54,6 +54,17 @@ PROTOCOL = "there is no protocol to attack"
 SAY = "print('SUCCE' + 'EDED')"
 CALL = "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
 
+LIAR = """
+import torch
+class Liar(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, given=(), named=None):
+        if function.__name__ in ('sub', '__sub__', 'rsub', '__rsub__'):
+            with torch._C.DisableTorchFunctionSubclass():
+                return torch.zeros(given[0].shape, dtype=torch.float64)
+        return super().__torch_function__(function, types, given, named or {})
+"""
+
 POINTS = [
     Attack("compare", "patch the comparison", gets_points, """
 from lmlib.course import questions
@@ -136,15 +147,7 @@ threading.Thread(target=patch, daemon=True).start()
 time.sleep(0.1)
 def double(x): return x
 """),
-    Attack("liar", "a tensor that lies in every operation", gets_points, """
-import torch
-class Liar(torch.Tensor):
-    @classmethod
-    def __torch_function__(cls, function, types, given=(), named=None):
-        if function.__name__ in ('sub', '__sub__', 'rsub', '__rsub__'):
-            with torch._C.DisableTorchFunctionSubclass():
-                return torch.zeros(given[0].shape, dtype=torch.float64)
-        return super().__torch_function__(function, types, given, named or {})
+    Attack("liar", "a tensor that lies in every operation", gets_points, LIAR + """\
 def double(x): return x.clone().as_subclass(Liar)
 """),
     Attack("table", "return the released expected values", gets_points, """
@@ -201,15 +204,7 @@ class Shelf:
     def __init__(self, room): pass
     def __getattr__(self, name): return now() if name == 'items' else lambda **given: now()
 """, question="shelf"),
-    Attack("lying-array", "a tensor from a module that lies in every operation", gets_points, """
-import torch
-class Liar(torch.Tensor):
-    @classmethod
-    def __torch_function__(cls, function, types, given=(), named=None):
-        if function.__name__ in ('sub', '__sub__', 'rsub', '__rsub__'):
-            with torch._C.DisableTorchFunctionSubclass():
-                return torch.zeros(given[0].shape, dtype=torch.float64)
-        return super().__torch_function__(function, types, given, named or {})
+    Attack("lying-array", "a tensor from a module that lies in every operation", gets_points, LIAR + """\
     def __array__(self, *rest): raise TypeError
     def numpy(self): raise TypeError
 class Scale(torch.nn.Module):

@@ -19,8 +19,6 @@ from tests.course.attacks.world import (
     SECRET,
     SECRET_VARIABLE,
     World,
-    close,
-    make_world,
     with_all,
     without,
 )
@@ -29,13 +27,6 @@ from tests.course.student_notebooks import hand_in
 LIMITS = Limits(cell_seconds=20, call_seconds=10, seconds=60, memory=512 * MIB, disk=16 * MIB)
 SOON = replace(LIMITS, cell_seconds=0.5, call_seconds=0.3, grace_seconds=0.3, seconds=8)
 ROWS: list[tuple[str, str, str, str]] = []
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    world = make_world(tmp_path_factory.mktemp("machine"))
-    yield world
-    close(world)
 
 
 @pytest.fixture(scope="module")

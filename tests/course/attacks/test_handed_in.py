@@ -24,7 +24,7 @@ from lmlib.course.gradebook import desk
 from lmlib.course.gradebook.class_grading import Settings, grade_into
 from lmlib.course.gradebook.store import Gradebook
 from lmlib.course.spreadsheets import FORMULA
-from tests.course.attacks.world import ALL_POINTS, HONEST, SECRET, World, close, make_world
+from tests.course.attacks.world import ALL_POINTS, HONEST, SECRET, World
 from tests.course.student_notebooks import cell, hand_in, write
 
 NAME = "01_x/t"
@@ -215,13 +215,6 @@ def naive_csv(name: str) -> str:
     out = io.StringIO()
     csv.writer(out).writerow([name, 3.0])
     return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    world = make_world(tmp_path_factory.mktemp("machine"))
-    yield world
-    close(world)
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,7 @@ class World:
             "SOLUTION": str(self.base / "solutions" / "01_x" / "t.py"),
             "CHECKS": str(self.release.with_name("t_checks.json")),
             "GRADERS_HOME": str(self.home),
-            "VARIABLE": SECRET_VARIABLE, "SOCKET": str(self.folder / "socket"), "ABSTRACT": self.folder.name,
+            "VARIABLE": SECRET_VARIABLE, "SOCKET": str(self.folder / "socket"), "ABSTRACT": abstract_name(self.folder),
             "TCP": self.listeners["tcp"].getsockname()[1], "UDP": self.listeners["udp"].getsockname()[1],
         }  # fmt: skip
 
@@ -108,6 +108,11 @@ def start_victim() -> subprocess.Popen:
     return subprocess.Popen(["sleep", "1000"], env={SECRET_VARIABLE: SECRET})
 
 
+def abstract_name(folder: Path) -> str:
+    """Of a socket that has no file: another one for each world, as several run on one machine at a time."""
+    return str(folder)[-100:]  # the system takes 107 characters
+
+
 def make_world(folder: Path) -> World:
     """Build it. Whoever builds it closes it."""
     base = folder / "book"
@@ -118,7 +123,7 @@ def make_world(folder: Path) -> World:
     world = World(folder, start_victim())
     tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
     plain, abstract = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
-    places = (("127.0.0.1", 0), ("127.0.0.1", 0), str(folder / "socket"), "\0" + folder.name)
+    places = (("127.0.0.1", 0), ("127.0.0.1", 0), str(folder / "socket"), "\0" + abstract_name(folder))
     for name, listener, place in zip(
         ("tcp", "udp", "unix", "abstract"), (tcp, udp, plain, abstract), places, strict=True
     ):
