@@ -13,13 +13,15 @@ from lmlib.models.gpt2 import Gpt2, Gpt2Config
 from lmlib.models.llama import Llama, LlamaConfig
 from tests.lmlib.decoding import tiny
 from tests.lmlib.interpret import by_hand
+from tests.lmlib.models.parity import randomised
 
 VOCAB = 17
-CLEAN, CORRUPTED = ({"input_ids": torch.tensor([ids])} for ids in ([3, 4, 5, 6, 7], [3, 9, 5, 6, 7]))
+CLEAN, CORRUPTED, OTHER = (
+    {"input_ids": torch.tensor([ids])} for ids in ([3, 4, 5, 6, 7], [3, 9, 5, 6, 7], [8, 9, 10, 11, 12])
+)
 
 
 def model_of(family: str, seed: int) -> Any:
-    torch.manual_seed(seed)
     sizes = {"vocab_size": VOCAB, "d_model": 8, "n_layers": 3, "n_heads": 2, "max_positions": 12}
     if family == "gpt2":
         model: Any = Gpt2(Gpt2Config(**sizes), "language_model")
@@ -29,9 +31,7 @@ def model_of(family: str, seed: int) -> Any:
         model = Bert(BertConfig(**sizes, d_ff=12), "masked_lm")
     else:
         model = Albert(AlbertConfig(**sizes, d_ff=12, d_embedding=4), "masked_lm")
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
-    return model.eval()
+    return randomised(model, seed)
 
 
 FAMILIES = pytest.mark.parametrize("family", ["gpt2", "llama", "bert", "albert"])
@@ -81,7 +81,7 @@ def test_a_patched_position_equals_a_loop_over_the_blocks(layer: int, seed: int)
 @FAMILIES
 def test_all_heads_of_a_layer_are_its_attention(family: str, seed: int) -> None:
     model = model_of(family, seed)
-    source = record(model, **CLEAN)
+    source = record(model, **OTHER)  # with one token changed, a head that looks elsewhere would stay the same
     heads = run_patched(model, [Site("head", 1, head=h) for h in range(2)], source, **CORRUPTED)
     attention = run_patched(model, [Site("attention", 1)], source, **CORRUPTED)
     torch.testing.assert_close(heads.logits, attention.logits)
@@ -91,7 +91,7 @@ def test_all_heads_of_a_layer_are_its_attention(family: str, seed: int) -> None:
 
 def test_a_shared_layer_is_patched_in_the_one_place_that_was_named(seed: int) -> None:
     model = model_of("albert", seed)  # all three layers are one module
-    source = record(model, **CLEAN)
+    source = record(model, **OTHER)
     outcomes = [run_patched(model, [Site("attention", i)], source, **CORRUPTED).logits for i in range(3)]
     assert not torch.allclose(outcomes[0], outcomes[1])
     assert not torch.allclose(outcomes[1], outcomes[2])
@@ -100,8 +100,7 @@ def test_a_shared_layer_is_patched_in_the_one_place_that_was_named(seed: int) ->
 @pytest.mark.parametrize("part", ["residual", "attention", "feed_forward", "head"])
 def test_a_patch_in_a_causal_model_cannot_reach_earlier_positions(part: str, seed: int) -> None:
     model = model_of("llama", seed)
-    other = {"input_ids": torch.tensor([[8, 9, 10, 11, 12]])}
-    patched = run_patched(model, [Site(part, 1, position=2)], record(model, **other), **CORRUPTED).logits
+    patched = run_patched(model, [Site(part, 1, position=2)], record(model, **OTHER), **CORRUPTED).logits
     before = model(**CORRUPTED).logits
     assert torch.equal(patched[:, :2], before[:, :2])
     assert not torch.allclose(patched[:, 2], before[:, 2])

@@ -147,8 +147,8 @@ class CausalParity:
         ours(ids, labels=ids).loss.backward()
         assert_close(ours.word.weight.grad, peer.get_input_embeddings().weight.grad)
 
-    def test_gradient_is_that_of_finite_differences(self, ours: Any, ids: Tensor, seed: int) -> None:
-        model = copy.deepcopy(ours).double()
+    def test_gradient_is_that_of_finite_differences(self, peer: Any, ids: Tensor, seed: int, tmp_path: Path) -> None:
+        model = loaded(peer, tmp_path, activation="gelu").double()  # a difference across relu's kink is no gradient
         generator = torch.Generator().manual_seed(seed)
         names = [name for name, _ in model.named_parameters()]
         directions = {
