@@ -19,6 +19,7 @@ BIN = Path(sys.executable).parent
 WORKERS = min(4, cores())
 CELL_SECONDS = 300  # nbval does not notice a dead kernel: only this ends the wait
 PYTEST = [sys.executable, "-m", "pytest", f"--numprocesses={WORKERS}", "--dist=loadscope"]
+IN_ORDER = "--no-loadscope-reorder"  # files with few tests would come last, and the slowest have few
 NOTEBOOKS = [folder for folder in ("chapters", "solutions") if (ROOT / folder).is_dir()]
 
 
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
         "types": [str(BIN / "mypy")],
         "rooms": [str(BIN / "lint-imports")],
         "notebooks": [*PYTEST, "--nbval-lax", f"--nbval-cell-timeout={CELL_SECONDS}", *NOTEBOOKS],
-        "tests": [*PYTEST, "tests", *arguments],
+        "tests": [*PYTEST, IN_ORDER, "tests", *arguments],
     }
     passed = failed = skipped = 0
     broken = []

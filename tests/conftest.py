@@ -25,13 +25,15 @@ ALLOWED_SKIPS = (
     r"needs a Python that an ordinary user can start",
 )
 
+# Whole programs, which take longest, begin first; the last minute then has small tests for every worker.
+FIRST = {"course", "test_jupyterlab.py", "test_chapters.py"}
+
 # Before torch is imported: processes with a thread for every core each are many times slower than one.
 # Workers inherit what their controller has set here, and divide it; what the user has set stays.
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_ours = os.environ.get("LMBOOK_TEST_THREADS", "").split() or [n for n in THREAD_VARIABLES if n not in os.environ]
-os.environ["LMBOOK_TEST_THREADS"] = " ".join(_ours)
-for _name in _ours:
-    os.environ[_name] = str(max(1, cores() // _workers))
+if "LMBOOK_TEST_THREADS" in os.environ or not any(name in os.environ for name in THREAD_VARIABLES):
+    os.environ["LMBOOK_TEST_THREADS"] = str(max(1, cores() // _workers))
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, os.environ["LMBOOK_TEST_THREADS"])
 
 # A shell lets what it starts in the background ignore Ctrl-C, and all its children with it; tests send that signal.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -47,7 +49,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--all"):
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    items.sort(key=lambda item: -len(FIRST.intersection(item.path.parts)))
     if any(item.get_closest_marker("gpu") for item in items) and not _has_cuda():
         for item in items:
             if item.get_closest_marker("gpu"):

@@ -17,14 +17,14 @@ nucleus = FunctionQuestion(
 
 @nucleus.case(points=1)
 def on_paper(draw):
-    """one row with the probabilities 0.1, 0.5, 0.25 and 0.15, p = 0.7"""
-    return {"scores": torch.tensor([[0.1, 0.5, 0.25, 0.15]]).log(), "temperature": 1.0, "p": 0.7}
+    """one row with the probabilities 0.08, 0.5, 0.25 and 0.17, p = 0.7"""
+    return {"scores": torch.tensor([[0.08, 0.5, 0.25, 0.17]]).log(), "temperature": 1.0, "p": 0.7}
 
 
 @nucleus.case(points=1)
 def only_temperature(draw):
-    """p = 1: only the temperature counts, and nothing is left out"""
-    return {"scores": draw.normal(3, 8), "temperature": 0.5, "p": 1.0}
+    """p = 0.9999: only the temperature counts, and nothing is left out"""
+    return {"scores": draw.normal(3, 8) / 2, "temperature": 0.5, "p": 0.9999}
 
 
 @nucleus.case(points=2)

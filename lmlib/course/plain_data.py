@@ -7,6 +7,8 @@ knows the code that made them.
 import hashlib
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,28 @@ def to_double(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.double() if value.is_floating_point() else value.clone()
     return _mapped(to_double, value)
+
+
+def rounded_to(like: Any, value: Any) -> Any:
+    """The same data with every tensor in the dtype that it has in `like`, which has the same structure."""
+    if isinstance(value, Tensor):
+        return value.to(like.dtype)
+    if isinstance(value, dict):
+        return {key: rounded_to(like[key], item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(rounded_to(*pair) for pair in zip(like, value, strict=True))
+    return value
+
+
+@contextmanager
+def double_by_default() -> Iterator[None]:
+    """Tensors that are made of whole numbers or of Python's are float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def in_double(value: Any) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lmlib.course.figures import PARTS
 from lmlib.course.findings import described, form_findings, value_findings
-from lmlib.course.plain_data import Outcome, digest
+from lmlib.course.plain_data import Outcome, digest, double_by_default, rounded_to
 from lmlib.course.steps import results_of
 
 VISIBLE_SEED = 0  # of the inputs that a student's own check uses
@@ -29,8 +29,8 @@ class Draw:
         self.rng = np.random.default_rng([seed, zlib.crc32(case.encode())])
 
     def normal(self, *shape: int) -> Tensor:
-        """A float32 tensor of this shape with mean 0 and variance 1."""
-        return torch.from_numpy(self.rng.standard_normal(shape).astype(np.float32))
+        """A tensor of this shape in the default dtype, with mean 0 and variance 1."""
+        return torch.from_numpy(self.rng.standard_normal(shape)).to(torch.get_default_dtype())
 
     def order(self, length: int) -> Tensor:
         """A random permutation of 0 ... length-1 (int64)."""
@@ -82,8 +82,10 @@ class AskedQuestion:
         return add
 
     def inputs(self, case: Case, seed: int = VISIBLE_SEED) -> Inputs:
-        """The inputs of one case for one seed."""
-        return case.draw(Draw(seed, case.name))
+        """The inputs of one case for one seed. Computed in float64 and then rounded, they are the same anywhere."""
+        like = case.draw(Draw(seed, case.name))
+        with double_by_default():
+            return rounded_to(like, case.draw(Draw(seed, case.name)))
 
     def compare(self, outcome: Outcome, expected: Outcome, inputs: Inputs) -> list[str]:
         """What is wrong with an outcome, in sentences; empty when it is right."""

@@ -4,16 +4,13 @@ import contextlib
 import copy
 import io
 import linecache
-from collections.abc import Iterator
 from types import CodeType, ModuleType
 from typing import Any
-
-import torch
 
 from lmlib.course.asking import ask
 from lmlib.course.assignment import Assignment, AssignmentError
 from lmlib.course.checks import Released, Verdict, expected_digest, judge
-from lmlib.course.plain_data import Outcome, encode, fingerprint, in_double, in_dtypes_of, to_double
+from lmlib.course.plain_data import Outcome, double_by_default, encode, fingerprint, in_double, in_dtypes_of, to_double
 from lmlib.course.questions import VISIBLE_SEED, AskedQuestion, Case, Question, ValueQuestion
 
 
@@ -119,19 +116,8 @@ def _both(parts: AskedQuestion, case: Case, answers: dict[str, Any], seed: int) 
     """The outcomes of one case in single and in double precision: the digits of the second are the same anywhere."""
     inputs, answer = parts.inputs(case, seed), answers[parts.name]
     single = ask(parts.way, answer, copy.deepcopy(inputs))
-    with _double_by_default():
+    with double_by_default():
         return single, ask(parts.way, answer, to_double(inputs))
-
-
-@contextlib.contextmanager
-def _double_by_default() -> Iterator[None]:
-    """Tensors that an answer makes of whole numbers or of Python's are float64."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _mark(name: str, parts: Question, case: Case, answers: dict[str, Any], seed: int) -> Any:

@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -70,6 +73,23 @@ def test_release_rebuilt_is_identical(bench, tmp_path):
         assert path.read_text("utf-8") == (folder_of(bench) / path.name).read_text("utf-8"), (
             f"{path.name} differs: run lmbook release {bench.assignment.name}"
         )
+
+
+@pytest.mark.long
+def test_release_rebuilt_by_a_processor_with_other_instructions_is_identical(tmp_path):
+    """A processor adds and takes logarithms by the instructions that it has; torch can be told to use fewer."""
+    program = (
+        "import pathlib, sys; from lmlib.course import assignment, release, workbench\n"
+        "for path in assignment.all_assignments(pathlib.Path(sys.argv[1])):\n"
+        "    made = release.make(workbench.Workbench(assignment.read(path)))\n"
+        "    made.write(pathlib.Path(sys.argv[2]) / path.parent.name)\n"
+    )
+    fewer = {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    subprocess.run([sys.executable, "-c", program, ROOT, tmp_path], check=True, cwd=ROOT, env={**os.environ, **fewer})
+    made = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert len(made) == 3 * len(ASSIGNMENTS)
+    for path in made:
+        assert path.read_bytes() == (ROOT / "exercises" / path.relative_to(tmp_path)).read_bytes(), path.name
 
 
 @each_assignment

@@ -132,7 +132,7 @@ def _book_of(order: Order) -> Path:
 
 
 class _Graders:
-    """The graders of an order that have nothing to do. One that failed is not used again."""
+    """The graders of an order that have nothing to do. One that failed, or lost a process, is not used again."""
 
     def __init__(self, order: Order) -> None:
         from lmlib.course.outside.limits import Limits
@@ -145,10 +145,7 @@ class _Graders:
         """A grader for one submission."""
         from lmlib.course.outside.grading import Grader
 
-        try:
-            own = self._free.pop()
-        except IndexError:
-            own = Grader(b"", self.limits, sandbox=self._sandbox).__enter__()
+        own = self._whole() or Grader(b"", self.limits, sandbox=self._sandbox).__enter__()
         try:
             yield own
         except BaseException:
@@ -156,6 +153,17 @@ class _Graders:
             raise
         self.used = monotonic()
         self._free.append(own)
+
+    def _whole(self) -> "Grader | None":
+        """One that is free and can still grade."""
+        while True:
+            try:
+                own = self._free.pop()
+            except IndexError:  # another thread may have taken the last one just now
+                return None
+            if own.alive():
+                return own
+            own.__exit__(None, None, None)
 
     def close(self) -> None:
         """End those that are free."""

@@ -30,6 +30,10 @@ class Checker:
                 start_new_session=True,
             )
 
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._process.poll() is None
+
     def open(self, solution: Path) -> None:
         """Load an assignment. Raises WorkFailedError when it cannot be."""
         self._ask(Frame({"op": "open", "solution": str(solution)}))

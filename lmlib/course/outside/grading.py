@@ -19,6 +19,7 @@ from typing import Any
 
 from lmlib.course import merge, notebooks, submission
 from lmlib.course.checking import NOT_RUN
+from lmlib.course.errors import WorkFailedError
 from lmlib.course.execution import thread_settings
 from lmlib.course.notebooks import Notebook
 from lmlib.course.outside import library, submitted
@@ -109,6 +110,10 @@ class Grader:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._processes.close()
 
+    def alive(self) -> bool:
+        """Whether its processes can still grade."""
+        return self._server.alive() and self._checker.alive()
+
     def grade(
         self,
         notebook: Path,
@@ -120,7 +125,8 @@ class Grader:
 
         `seeds`: of its questions, where this grader was not given the secret that they are drawn from.
 
-        Raises SandboxError when a layer of the sandbox cannot be had, and CourseError for a damaged release.
+        Raises SandboxError when a layer of the sandbox cannot be had, CourseError for a damaged release, and
+        WorkFailedError when one of its own processes has ended.
         """
         started = monotonic()
         known = self._release(release)
@@ -151,7 +157,10 @@ class Grader:
         home = SCRATCH if self._sandbox else folder
         environment = {"HOME": home, "TMPDIR": home}
         policy = release.policy(self.limits) if self._sandbox else None
-        return Child(self._server.address, home, environment, policy, self.limits.grace_seconds)
+        try:
+            return Child(self._server.address, home, environment, policy, self.limits.grace_seconds)
+        except ChildEndedError as error:
+            raise WorkFailedError(f"no process for this submission: {error}; grade it again") from None
 
 
 @dataclass(frozen=True)

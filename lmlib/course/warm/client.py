@@ -56,6 +56,10 @@ class WarmServer:
             self.close()
             raise ChildEndedError("the server of notebook processes did not start; its message is above")
 
+    def alive(self) -> bool:
+        """Whether it can still be asked for processes; those that run go on without it."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End the server; the notebooks' processes end with their channels."""
         assert self._process.stdin is not None
@@ -78,7 +82,7 @@ class Child:
     """A notebook's process: requests go to it one after the other. `report` says what its sandbox does.
 
     `grace`: the seconds in which it must end what was interrupted. Raises SandboxError when a layer of the sandbox
-    cannot be had.
+    cannot be had, and ChildEndedError when the server has ended.
     """
 
     def __init__(
@@ -91,13 +95,17 @@ class Child:
     ) -> None:
         self._unread, self._grace = b"", grace
         self._channel = socket.socket(socket.AF_UNIX)
-        self._channel.connect(address)
         self._line, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._channel, [b"j"], [theirs.fileno()])
         stated = asdict(policy) if policy else None
         job = {"folder": folder, "environment": environment, "policy": stated}
-        frames.send(self._channel, job)
+        try:
+            with theirs:
+                self._channel.connect(address)
+                socket.send_fds(self._channel, [b"j"], [theirs.fileno()])
+            frames.send(self._channel, job)
+        except OSError as error:
+            self.end()
+            raise ChildEndedError(f"the server of notebook processes has ended ({error})") from None
         ready = self._receive(monotonic() + START_SECONDS)
         if "failed" in ready.header:
             self.end()

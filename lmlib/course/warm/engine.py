@@ -34,7 +34,7 @@ class WarmEngine(Engine):
     ) -> None:
         """Run the code cells up to the first that raises, with what papermill wants to know of each."""
         folder = os.path.abspath(options.get("cwd") or os.getcwd())
-        with _address() as address, Child(address, folder, dict(os.environ)) as child:
+        with _address() as address, _child(address, folder) as child:
             outputs = Outputs()
             shown: list[tuple[Any, list[Output]]] = []
             for index, cell in enumerate(nb_man.nb.cells):
@@ -50,6 +50,13 @@ class WarmEngine(Engine):
                     nb_man.cell_complete(cell, cell_index=index)
             for cell, own in shown:
                 cell.outputs = from_dict(own)  # once more: a later cell may have updated a display
+
+
+def _child(address: str, folder: str) -> Child:
+    try:
+        return Child(address, folder, dict(os.environ))
+    except ChildEndedError as error:
+        raise DeadKernelError(str(error)) from None
 
 
 def _run(child: Child, cell: Any, shown: list[Output], outputs: Outputs, seconds: float) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from lmlib.course import grade
 from lmlib.course.errors import WorkFailedError
+from lmlib.course.gradebook import work
 from lmlib.course.gradebook.class_grading import Settings, grade_into, grader
 from lmlib.course.gradebook.graded import Graded, QuestionScore
 from lmlib.course.gradebook.grading import grade_class, regrade_class
@@ -199,3 +200,16 @@ def test_untrusted_work_gets_the_same_points_in_the_sandbox(submitted, tmp_path)
     ]
     assert points[0] == points[1]
     assert Gradebook(outside).executed("right", NAME)["cells"]
+
+
+@pytest.mark.parametrize("process", ["_server", "_checker"])
+def test_processes_that_die_between_two_submissions_are_started_anew(submitted, tmp_path, process):
+    """As the kernel ends the largest process of a machine that has no memory left."""
+    right = next(one for one in find(submitted) if one.student == "right")
+    with grader(ROOT, Settings(jobs=1, secret=tmp_path / "secret", sandbox=isolation_is_here())) as (submit, _):
+        first = submit(right, None).result()
+        (kept,) = work._kept.values()
+        killed = getattr(kept._free[0], process)._process
+        killed.kill()
+        killed.wait()
+        assert submit(right, None).result().questions == first.questions

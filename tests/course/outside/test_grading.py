@@ -6,7 +6,7 @@ import os
 import pytest
 
 from lmlib.course import notebooks
-from lmlib.course.errors import CourseError
+from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.grade import grade_all
 from lmlib.course.outside.grading import Grader, seed
 from lmlib.course.outside.limits import MIB, Limits
@@ -97,6 +97,18 @@ def test_a_dead_process_is_said_and_what_came_before_keeps_its_points(grader, tm
     graded = grade(grader, tmp_path, {**RIGHT, "heads-answer": "import os; os._exit(7)"})
     assert [question.score for question in graded.questions] == [4, 5, 0, 0, 0]
     assert graded.questions[2].remarks == ("the cell heads-answer ended Python: it ended with code 7",)
+
+
+def test_a_server_that_is_killed_costs_no_submission_its_points(tmp_path):
+    """The one that runs goes on; the next is said to be for this machine to try again, and is no zero."""
+    with Grader(b"secret", Limits(), sandbox=False) as grader:
+        server = grader._server._process
+        answers = {**RIGHT, "scores-answer": f"import os\nos.kill({server.pid}, 9)\n{RIGHT['scores-answer']}"}
+        assert grade(grader, tmp_path, answers).score == 20
+        assert server.wait(10) == -9
+        assert not grader.alive()
+        with pytest.raises(WorkFailedError, match=r"the server of notebook processes has ended .*; grade it again"):
+            grade(grader, tmp_path, RIGHT)
 
 
 def test_an_edited_check_cell_gains_nothing(grader, tmp_path):

@@ -156,6 +156,13 @@ def test_a_cells_own_time_out_is_papermills(server, tmp_path, monkeypatch):
         )
 
 
+def test_a_server_that_has_gone_is_said(tmp_path):
+    path = write_text_notebook(tmp_path / "nb.py", "1")
+    done = execute(notebooks.read(path), tmp_path, {}, 1, None, str(tmp_path / "socket"))
+    assert done.failure.kind == "died"
+    assert "the server of notebook processes has ended" in done.failure.message
+
+
 def test_a_batch_runs_in_processes_of_one_server(book):
     cell = "import torch\nprint(seed, torch.get_num_threads())"
     for name in ("01_a", "02_b"):
