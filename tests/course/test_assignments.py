@@ -44,6 +44,17 @@ def test_mistakes_are_named_right_answers_accepted_and_mutants_fail(bench, capsy
 
 
 @each_assignment
+def test_what_is_handed_out_gets_no_point_and_another_text_than_the_one_that_is_stored(bench):
+    """So that nbval is red on it."""
+    released = {cell["id"]: cell for cell in make(bench).notebook["cells"]}
+    for name, question in bench.assignment.questions.items():
+        verdict = bench.verdict(name, clear_solution(question.answer))
+        stored = _shown(released[f"{name}-check"]["outputs"])[0]["text"].rstrip("\n")
+        assert verdict.text() != stored == bench.verdict(name).text()
+        assert verdict.score == 0
+
+
+@each_assignment
 def test_checks_hold_on_inputs_that_were_never_seen(bench, seed):
     """For another seed: other right answers pass against the reference, and each mistake fails somewhere."""
     for name, question in bench.assignment.questions.items():

@@ -311,7 +311,7 @@ mmap.mmap(-1, 1 << 20)
            CALL + f"i = libc.shmget(0, 4096, 0o1600)\nif i >= 0:\n    {SAY}; libc.shmctl(i, 0, 0)"),
     Attack("uring", "make system calls by a ring", says_it,
            CALL + f"if libc.syscall(425, 1, ctypes.create_string_buffer(200)) >= 0: {SAY}"),
-    Attack("faults", "handle page faults of the kernel", says_it, CALL + f"if libc.syscall(323, 0) >= 0: {SAY}"),
+    Attack("faults", "handle page faults by itself", says_it, CALL + f"if libc.syscall(323, 1) >= 0: {SAY}"),
     Attack("keys", "read the kernel's keys", says_it, CALL + f"if libc.syscall(250, 0, -3, 1) >= 0: {SAY}"),
 ]  # fmt: skip
 

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from lmlib.course.sandbox import seccomp
 from tests.course.conftest import ROOT
+from tests.course.ordinary_user import NOBODY, folder_of, python_of
 
-NOBODY = 65534
 PROGRAM = """
 import json, os, socket, sys
 from lmlib.course.sandbox import enter
@@ -69,35 +68,13 @@ def users() -> list[int]:
     return [0, NOBODY] if os.getuid() == 0 else [os.getuid()]
 
 
-def python_of(user: int) -> str:
-    """An interpreter that this user can start."""
-    for program in (sys.executable, "/usr/bin/python3"):
-        started = (
-            subprocess.run([program, "-c", ""], user=user, cwd="/", capture_output=True)
-            if _can(program, user)
-            else None
-        )
-        if started is not None and started.returncode == 0:
-            return program
-    pytest.skip("needs a Python that an ordinary user can start")
-
-
-def _can(program: str, user: int) -> bool:
-    try:
-        return subprocess.run([program, "-c", "import sys; assert sys.version_info >= (3, 11)"], user=user, cwd="/",
-                              capture_output=True).returncode == 0  # fmt: skip
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("user", users())
 def test_nothing_but_the_policy_can_be_seen_or_used(user, tmp_path):
-    place = Path(subprocess.check_output(["mktemp", "-d"], user=user, cwd="/", text=True).strip())
+    place = folder_of(user)
     secret, shown = place / "secret", place / "shown"
     (place / "root").mkdir()
     secret.write_text("secret")
     shown.write_text("shown")
-    os.chmod(place, 0o755)
     command = [python_of(user), "-c", PROGRAM, str(place / "root"), str(secret), str(shown)]
     environment = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.defpath}
     done = subprocess.run(command, user=user, cwd="/", env=environment, capture_output=True, text=True, timeout=60)
