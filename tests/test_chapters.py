@@ -3,6 +3,7 @@
 import ast
 import base64
 import contextlib
+import functools
 import io
 import os
 import re
@@ -27,6 +28,7 @@ MAX_LINES = 25
 needs_documents = pytest.mark.skipif(not DOCUMENTS.is_dir(), reason="needs ../shared")
 
 
+@functools.cache
 def cells_of(notebook: str, suffix: str = ".py") -> dict[str, Any]:
     """The cells by name, in their order: of the text (.py), or executed (.ipynb)."""
     return {cell["id"]: cell for cell in notebooks.read(CHAPTERS / f"{notebook}{suffix}")["cells"]}

@@ -19,13 +19,9 @@ from lmlib.course.warm.client import SOCKET_VARIABLE, WarmServer
 from lmlib.course.warm.engine import WarmEngine
 from tests.course.conftest import ROOT, write_text_notebook
 
-CHAPTERS = [
-    pytest.param(
-        path,
-        id=path.stem,
-        marks=() if path.parent.name == "04_mathematics" and path.stem == "06_objectives" else pytest.mark.long,
-    )
-    for path in sorted((ROOT / "chapters").glob("*/*.py"))
+NOTEBOOKS = [
+    ROOT / "solutions" / "02_core_concepts" / "02_attention.py",
+    *(pytest.param(path, marks=pytest.mark.long) for path in sorted((ROOT / "chapters").glob("*/*.py"))),
 ]  # each is executed twice
 HARD = (
     "import os\nos.system('echo by a shell')",
@@ -114,7 +110,7 @@ def test_failing_cells_give_a_kernels_traceback(server, tmp_path):
     assert "\n".join(f"{row[0]}\n  {row[1]}\n  {row[2]}" for row in differing if row[1] != row[2]) == ""
 
 
-@pytest.mark.parametrize("path", CHAPTERS)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_books_notebooks_give_what_a_kernel_gives(server, path):
     """But for pictures: a plot of measured seconds is another one each time. Hard cells compare them bit for bit."""
     by_kernel, warm = both(path, server, {})
