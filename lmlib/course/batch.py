@@ -136,7 +136,7 @@ def execute_all(
                 return own.submit(execute_elsewhere, task, settings, base, states[task.path], own.stop)
             return own.submit(_execute, task, settings, threads, server, devices, own.stop, display)
 
-        with closing(own.each(tasks, submit)) as ended:
+        with closing(own.each(_longest_first(tasks, settings.out), submit)) as ended:
             try:
                 for task, future in ended:
                     results[task.name] = _settle(task, _outcome(own, future), settings, jobs, display)
@@ -267,16 +267,30 @@ def _torch_version() -> str:
 
 def unchanged(keys: dict[str, str], out: Path) -> dict[str, Result]:
     """Earlier results that passed and still hold."""
-    kept = {}
-    for name, key in keys.items():
-        try:
-            row = json.loads(_result_path(out, name).read_text("utf-8"))
-            result = Result(**(row | {"failure": None}))
-        except (OSError, ValueError, TypeError):
-            continue  # none yet, or damaged: the notebook is executed
-        if result.status == "passed" and result.key == key and _notebook_path(out, name).is_file():
-            kept[name] = replace(result, status="unchanged")
-    return kept
+    earlier = {name: _earlier(name, out) for name in keys}
+    return {
+        name: replace(result, status="unchanged")
+        for name, result in earlier.items()
+        if result and result.status == "passed" and result.key == keys[name] and _notebook_path(out, name).is_file()
+    }
+
+
+def _longest_first(tasks: list[Task], out: Path) -> list[Task]:
+    """By the seconds that they took last time, so that no long one runs alone at the end; before them what is new."""
+
+    def seconds(task: Task) -> float:
+        earlier = _earlier(task.name, out)
+        return earlier.seconds if earlier else float("inf")
+
+    return sorted(tasks, key=seconds, reverse=True)
+
+
+def _earlier(name: str, out: Path) -> Result | None:
+    """The result of an earlier run; None when there is none, or it is damaged."""
+    try:
+        return Result(**(json.loads(_result_path(out, name).read_text("utf-8")) | {"failure": None}))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _result_path(out: Path, name: str) -> Path:

@@ -99,6 +99,24 @@ def test_only_what_changed_is_executed(book, executed):
     assert names_of_run(profile="full", given={"seed": 1}) == ["chapters/01_a"]
 
 
+def test_what_took_longest_begins_first_and_what_is_new_before_it(book, executed, monkeypatch):
+    seconds = {"chapters/01_a": 1.0, "chapters/02_b": 3.0, "chapters/03_c": 2.0}
+    for name in seconds:
+        write_text_notebook(book / f"{name}.py", "1")
+
+    def pretend(task, *_):
+        executed.append(task.name)
+        return Execution(seconds.get(task.name, 0.0), notebook=task.notebook, rows=[])
+
+    monkeypatch.setattr(batch, "_execute", pretend)
+    batch.run([], Settings(book / "out", jobs=1))
+    assert executed == ["chapters/01_a", "chapters/02_b", "chapters/03_c"]
+    executed.clear()
+    write_text_notebook(book / "chapters" / "04_new.py", "1")
+    batch.run([], Settings(book / "out", jobs=1, force=True))
+    assert executed == ["chapters/04_new", "chapters/02_b", "chapters/03_c", "chapters/01_a"]
+
+
 def test_a_change_of_the_library_executes_everything_again(book, executed, monkeypatch, tmp_path):
     write_text_notebook(book / "chapters" / "01_a.py", "1")
     package = tmp_path / "lmlib" / "course"
