@@ -11,7 +11,6 @@ import pytest
 from tests.course.conftest import ROOT
 
 NOBODY = 65534
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def folder_of(user: int) -> Path:
@@ -21,11 +20,11 @@ def folder_of(user: int) -> Path:
     return place
 
 
-def python_of(user: int) -> str:
-    """A Python of our version that this user can start, and that reads this folder."""
-    program = f"import sys; assert '%d.%d' % sys.version_info[:2] == '{VERSION}'; open('{ROOT / 'pyproject.toml'}')"
-    for python in (sys.executable, f"/usr/bin/python{VERSION}"):
+def python_of(user: int, needs: str = "sys.version_info >= (3, 11)") -> str:
+    """A Python that this user can start, and of which this holds."""
+    for python in (sys.executable, "/usr/bin/python3"):
         try:
+            program = f"import sys; assert {needs}"
             started = subprocess.run([python, "-c", program], user=user, cwd="/", capture_output=True)
         except OSError:
             continue
@@ -35,9 +34,14 @@ def python_of(user: int) -> str:
 
 
 def environment_of(user: int, folder: Path) -> str:
-    """The Python of a new environment with our packages, by hard links where the file system allows them."""
-    subprocess.run([python_of(user), "-m", "venv", "--without-pip", folder], user=user, cwd="/", check=True)
-    packages, target = sysconfig.get_path("purelib"), folder / "lib" / f"python{VERSION}" / "site-packages"
+    """The Python of a new environment with our packages, by hard links where the file system allows them.
+
+    Skips where this user has no Python of our version, or cannot read the tests.
+    """
+    needs = f"sys.version_info[:2] == {sys.version_info[:2]} and open('{ROOT / 'pyproject.toml'}')"
+    subprocess.run([python_of(user, needs), "-m", "venv", "--without-pip", folder], user=user, cwd="/", check=True)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    packages, target = sysconfig.get_path("purelib"), folder / "lib" / f"python{version}" / "site-packages"
     linked = subprocess.run(["cp", "-al", f"{packages}/.", target], capture_output=True)
     if linked.returncode:
         subprocess.run(["cp", "-a", f"{packages}/.", target], check=True)
