@@ -93,6 +93,7 @@ class Device(StrEnum):
 
 
 class Engine(StrEnum):
+    auto = "auto"
     kernel = "kernel"
     warm = "warm"
 
@@ -102,7 +103,8 @@ ProfileOption = Annotated[Profile, typer.Option(help="Size of the experiments: q
 DeviceOption = Annotated[Device, typer.Option(help="Where models run; auto takes the GPU when there is one.")]
 
 EngineOption = Annotated[
-    Engine, typer.Option(help="A kernel for each notebook, or warm: processes forked from one server.")
+    Engine,
+    typer.Option(help="A kernel for each notebook, or warm: processes forked from one server; auto is warm on Linux."),
 ]
 
 Parameters = Annotated[
@@ -129,6 +131,15 @@ def _devices(given: str | None, device: str, jobs: int | None) -> tuple[str, ...
     return parse_devices(given)
 
 
+def _engine(given: Engine, scheduler: str | None = None) -> str:
+    """The engine that is meant. Raises CourseError for a warm one in other machines' workers."""
+    if scheduler and given == Engine.warm:
+        raise CourseError("--engine warm is for this machine; the workers of a scheduler start kernels")
+    if given == Engine.auto:
+        return Engine.warm.value if sys.platform == "linux" and not scheduler else Engine.kernel.value
+    return given.value
+
+
 @app.command()
 def run(
     paths: Paths = None,
@@ -140,7 +151,7 @@ def run(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 3600,
     out: Annotated[Path, typer.Option(help="Folder for the report and the executed notebooks.")] = Path("build/run"),
     force: Annotated[bool, typer.Option("--force", help="Execute also what has not changed.")] = False,
-    engine: EngineOption = Engine.kernel,
+    engine: EngineOption = Engine.auto,
 ) -> None:
     """Execute notebooks with papermill, side by side, and report: seconds, checks, metrics, failures."""
     from lmlib.course import batch
@@ -148,7 +159,7 @@ def run(
 
     given = parse_pairs(parameter or [])
     own = _devices(devices, device, jobs)
-    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force, engine, own))
+    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force, _engine(engine), own))
 
 
 @app.command()
@@ -183,7 +194,7 @@ def sweep(
     retries: Annotated[int, typer.Option(min=0, help="More tries for a run that died, or did not start.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results go.")] = Path("build/sweep"),
     force: Annotated[bool, typer.Option("--force", help="Run also what has a result.")] = False,
-    engine: EngineOption = Engine.kernel,
+    engine: EngineOption = Engine.auto,
     scheduler: Scheduler = None,
 ) -> None:
     """Run a notebook with every combination of parameters, into one table; what has a result is not run again."""
@@ -194,12 +205,11 @@ def sweep(
     if bool(grid) == bool(file):
         raise CourseError("give the grid, as in --grid width=32,64 --grid seed=0,1, or a --file, one of both")
     values = sweeps.parse_grid(grid or []) if file is None else sweeps.read_grid(file)
-    if scheduler and engine == Engine.warm:
-        raise CourseError("--engine warm is for this machine; the workers of a scheduler start kernels")
     if scheduler and devices:
         raise CourseError("--devices is for this machine; give each worker of a scheduler its own CUDA_VISIBLE_DEVICES")
     own, given = _devices(devices, device, jobs), parse_pairs(parameter or [])
-    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, engine.value, own, scheduler)
+    chosen = _engine(engine, scheduler)
+    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, chosen, own, scheduler)
     sweeps.sweep(notebook, values, settings, retries)
 
 

@@ -7,7 +7,6 @@ Shapes: R rows, S positions of memory.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +32,10 @@ class FixedLayerCache(LayerCache):
 
 
 class CompiledSteps:
-    """Goes on from a session that has read its prompts, one token for every row at a time; cannot go back."""
+    """Goes on from a session that has read its prompts, one token for every row at a time; cannot go back.
+
+    On a GPU the first step compiles, and is then recorded as one CUDA graph, which all others replay.
+    """
 
     @torch.inference_mode()
     def __init__(self, session: Session):
@@ -44,7 +46,8 @@ class CompiledSteps:
                 f"compiled steps are for decoder-only models without banded layers; {type(model).__name__} is none"
             )
         n_rows, _, most, _ = layers[0].key.shape
-        self.scores, device = session.scores, session.scores.device
+        self.scores, device = session.scores.clone(), session.scores.device
+        self.tokens = torch.zeros(n_rows, 1, dtype=torch.long, device=device)
         self.place = torch.tensor([n], device=device)  # where the next token is written
         self.real = torch.zeros(n_rows, most, dtype=torch.bool, device=device)
         self.real[:, :n] = True if session.real is None else session.real[:, :n]
@@ -52,20 +55,27 @@ class CompiledSteps:
         if session.positions is not None:
             self.positions.copy_(session.positions)
         self.cache = KeyValueCache([FixedLayerCache(old.key, old.value, most - 1, place=self.place) for old in layers])
-        for layer in self.cache.layers:
-            torch._dynamo.mark_static_address(layer.key)
-            torch._dynamo.mark_static_address(layer.value)
-        options: dict[str, Any] = {"mode": "reduce-overhead"} if device.type == "cuda" else {}
-        self.run = torch.compile(model.forward, dynamic=False, backend=BACKEND, **options)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.run = torch.compile(model.forward, dynamic=False, backend=BACKEND)
 
     @torch.inference_mode()
     def feed(self, tokens: Tensor) -> Tensor:
-        """Add tokens (R, 1) to the rows; returns, and keeps, the scores (R, V) of the next one."""
+        """Add tokens (R, 1) to the rows; returns the scores (R, V) of the next one, which the next step overwrites."""
+        self.tokens.copy_(tokens)
+        if self.graph is not None:
+            self.graph.replay()
+            return self.scores
+        self._step()
+        if self.scores.is_cuda:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self._step()
+        return self.scores
+
+    def _step(self) -> None:
+        """Everything between tokens and scores, in memory that stays where it is."""
         self.real.index_fill_(1, self.place, True)
-        torch.compiler.cudagraph_mark_step_begin()
-        out = self.run(tokens, self.real, self.positions, cache=self.cache, last_only=True)
-        logits = out.logits[:, -1]
-        self.scores = logits.to(torch.promote_types(logits.dtype, torch.float32), copy=True)
+        out = self.run(self.tokens, self.real, self.positions, cache=self.cache, last_only=True)
+        self.scores.copy_(out.logits[:, -1])
         self.place += 1
         self.positions += 1
-        return self.scores

@@ -4,7 +4,7 @@ Shapes: R rows (n for each prompt), V vocabulary.
 """
 
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -128,11 +128,16 @@ class Run:
             chosen = draw(self.sampling.probabilities(scores), self.generator)
         if self.seen is not None:
             self.seen.scatter_(1, chosen[:, None], True)
-        log_probs = (self.session.scores.gather(1, chosen[:, None])[:, 0] - self.session.scores.logsumexp(-1)).tolist()
-        was_open, tokens = self.open.copy(), chosen.tolist()
+        log_probs = self.session.scores.gather(1, chosen[:, None])[:, 0] - self.session.scores.logsumexp(-1)
+        read = read_later(chosen, log_probs)
+        goes_ahead = chosen.is_cuda and isinstance(self.session, CompiledSteps)
+        if goes_ahead:  # the GPU computes the next scores, needed or not, while this program looks at the tokens
+            self.session.feed(chosen[:, None])
+        tokens, log_probs = read()
+        was_open = self.open.copy()
         for row in was_open:
             self._add(row, tokens[row], log_probs[row])
-        if self.open:
+        if self.open and not goes_ahead:
             self.session.feed(chosen[:, None])
         return [token if row in was_open else None for row, token in enumerate(tokens)]
 
@@ -187,3 +192,20 @@ class Run:
             start = [model.config.decoder_start_token_id] if is_encoder_decoder(model) else row
             seen[i * n : (i + 1) * n, torch.tensor(start, device=device)] = True
         return seen
+
+
+def read_later(*tensors: Tensor) -> Callable[[], list[list[Any]]]:
+    """Start to copy from the device; the call returns lists, and waits for no work that the device gets after this."""
+    copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+    if tensors[0].is_cuda:
+        copied = torch.cuda.Event()
+        copied.record()
+    else:
+        copied = None
+
+    def read() -> list[list[Any]]:
+        if copied is not None:
+            copied.synchronize()
+        return [copy.tolist() for copy in copies]
+
+    return read

@@ -75,7 +75,7 @@ def train(
     set_seed(config.seed + processes.row)  # each draws dropout of its own for the rows that it reads
     optimizers = make_optimizers(model, config)
     run = Run(model, optimizers, batches, config, processes)
-    objective = processes.objective(torch.compile(model) if config.compile else model, loss)
+    objective = processes.objective(model, torch.compile(loss) if config.compile else loss)
     source = iter(processes.share(batches))
     run.restore()
     log = run.log
@@ -88,8 +88,8 @@ def train(
             weights = weights_of(parts, partial(count, model), processes)
             with fast_path.step(rows_of(parts)) if fast_path else nullcontext():
                 own_value = add_gradients(objective, parts, weights, config.precision)
-            value = processes.mean(own_value)
-            norm = processes.clip_gradients(model, config.clip)
+            own_norm = processes.clip_gradients(model, config.clip)
+            value, norm = processes.mean(float(own_value)), float(own_norm)  # only here the loop waits for the device
             check_finite(value, norm, step)
             for optimizer in optimizers:
                 optimizer.step()
@@ -145,16 +145,16 @@ def rows_of(parts: list[Batch]) -> int:
 
 def add_gradients(
     objective: Callable[[Batch], Tensor], parts: list[Batch], weights: list[float], precision: str
-) -> float:
-    """Add up the gradients of the weighted mean of the parts' losses, and return that mean."""
-    total = torch.zeros(())
+) -> Tensor:
+    """Add up the gradients of the weighted mean of the parts' losses, and return that mean, ()."""
+    values = []
     for part, weight in zip(parts, weights, strict=True):
         device = next(iter(part.values())).device
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             value = objective(part) * weight
         value.backward()
-        total = total.to(device) + value.detach()
-    return float(total)
+        values.append(value.detach())
+    return torch.stack(values).sum()
 
 
 def check_finite(loss: float, norm: float, step: int) -> None:

@@ -42,12 +42,12 @@ class OneProcess:
         """The mean of a number over the processes that read different rows."""
         return value
 
-    def clip_gradients(self, model: nn.Module, limit: float | None) -> float:
-        """Scale all gradients down together when their norm is above the limit; the norm before that."""
+    def clip_gradients(self, model: nn.Module, limit: float | None) -> Tensor:
+        """Scale all gradients down together when their norm is above the limit; the norm before that, ()."""
         norm = self.gradient_norm(model)
         if limit is not None:
             nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
-        return float(norm)
+        return norm
 
     def gradient_norm(self, model: nn.Module) -> Tensor:
         """The norm of the whole gradient."""

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import LlamaConfig as PeerConfig
 from transformers import LlamaForCausalLM
 
+from lmlib import fast
 from lmlib.decoding import Stop, generate, stream
 from lmlib.models.causal import CausalConfig
 from lmlib.models.gpt2 import Gpt2, Gpt2Config
@@ -84,10 +85,11 @@ def decode_7b() -> str:
 def decoding(name: str, config: LlamaConfig, n_new: int = 256, warm_up: int = 32) -> str:
     """Seconds a token once the steps are compiled; the embedding is looked up, not read as a whole."""
     model = random_llama(config)
-    tokens = stream(model, [list(range(PROMPT))], n_new, stop=Stop(()), compiled=True)
-    for _ in range(warm_up):
-        next(tokens)
-    seconds = timed(lambda: list(tokens)) / (n_new - warm_up)
+    with fast.decoding(model):
+        tokens = stream(model, [list(range(PROMPT))], n_new, stop=Stop(()), compiled=True)
+        for _ in range(warm_up):
+            next(tokens)
+        seconds = timed(lambda: list(tokens)) / (n_new - warm_up)
     n_bytes = sum(p.numel() * p.element_size() for p in model.parameters()) - 2 * model.word.weight.numel()
     share = n_bytes / seconds / bandwidth()
     return f"| greedy, LLaMA {name}, batch 1, bfloat16, CUDA graphs | {1 / seconds:.0f} tokens/s | {share:.1%} |"

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -38,7 +38,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One grading: seconds, and the memory of all its processes in bytes, early and late in it."""
+    """One grading: seconds, feedback included, and the memory of its processes in bytes, early and late in it."""
 
     seconds: float
     early: float
@@ -85,7 +85,7 @@ def _side_by_side(given: argparse.Namespace) -> None:
             different = _different(course, [by_nbgrader.points(course, source) for source in sources])
             if different:
                 sys.exit(f"not the same points: {', '.join(different)}")
-    print(f"\nAll {len(made)} have the same points from both.\n\n{HEAD}" if given.submissions else "", flush=True)
+    print(f"\nAll {len(made)} have the same points from both.", f"\n\n{HEAD}" if given.submissions else "", flush=True)
 
 
 def _handed_in(folder: Path, made: list[Submission]) -> Path:
@@ -95,17 +95,14 @@ def _handed_in(folder: Path, made: list[Submission]) -> Path:
 
 
 def _ours(course: Path, jobs: int, sandbox: str) -> Measured:
-    """Grade into a new gradebook, and write the feedback."""
+    """Grade into a new gradebook, and write the feedback; the memory is that of grading, which may take hours."""
     gradebook, feedback = course / "class.db", course / "pages"
     gradebook.unlink(missing_ok=True)
     shutil.rmtree(feedback, ignore_errors=True)
     options = ["--untrusted", course / "secret", "--sandbox", sandbox, "--jobs", str(jobs)]
-
-    def grade() -> None:
-        _lmbook("grade", course / "submitted", "--gradebook", gradebook, *options)
-        _lmbook("gradebook", "feedback", gradebook, feedback)
-
-    return _measured(grade)
+    graded = _measured(lambda: _lmbook("grade", course / "submitted", "--gradebook", gradebook, *options))
+    shown = _measured(lambda: _lmbook("gradebook", "feedback", gradebook, feedback))
+    return replace(graded, seconds=graded.seconds + shown.seconds)
 
 
 def _lmbook(*arguments: str | Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lmlib import fast
 from lmlib.decoding import Stop, generate
+from lmlib.fast import products, training
 from lmlib.models.gpt2 import Gpt2
 from lmlib.training import train
 from tests.lmlib.training.small_models import batch_for, make
@@ -155,8 +156,26 @@ def test_a_layer_without_a_path_says_why_and_runs_plainly(layer: nn.Linear, reas
         assert "forward" not in vars(layer)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("n", "k"), [(160, 96), (7, 768), (33, 2048), (5, 5000)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_one_row_on_a_gpu(dtype: torch.dtype, n: int, k: int, bias: bool) -> None:
+    layer = nn.Linear(k, n, bias=bias, device="cuda", dtype=dtype)
+    given = None if layer.bias is None else layer.bias.double()
+    with fast.decoding(layer) as paths, torch.no_grad():
+        assert paths.taken == {"": "one row"}, paths
+        for shape in ((1, k), (1, 1, k), (3, k)):
+            x = drawn(*shape, dtype=dtype).cuda()
+            exact = F.linear(x.double(), layer.weight.double(), given)
+            rounding = {torch.float32: 1e-5, torch.bfloat16: 2**-8, torch.float16: 2**-11}[dtype]
+            torch.testing.assert_close(layer(x).double(), exact, rtol=rounding, atol=rounding)
+    with fast.decoding(layer, 2) as paths:
+        assert paths.reasons == {"": "on a GPU, 2 rows are no faster than by the plain way"}
+
+
 def test_without_onednn_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "blocks_missing", lambda dtype: "torch was built without oneDNN")
+    monkeypatch.setattr(products, "blocks_missing", lambda dtype: "torch was built without oneDNN")
     layer = layer_of(torch.bfloat16)
     with fast.decoding(layer) as paths, torch.no_grad():
         layer(drawn(1, 96, dtype=torch.bfloat16))
@@ -192,7 +211,7 @@ def test_layers_inside_of_another_fast_path_are_left_to_it() -> None:
 def test_training_by_the_fast_path_is_training_by_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     real = fast.TrainingPath.step
-    monkeypatch.setattr(fast, "LARGE_PRODUCT", 1)
+    monkeypatch.setattr(training, "LARGE_PRODUCT", 1)
     monkeypatch.setattr(fast.TrainingPath, "step", lambda self, n: seen.append(n) or real(self, n))
     batches = [batch_for("llama", seed) for seed in range(4)]
     plain, faster = make("llama"), make("llama")
@@ -208,16 +227,16 @@ def test_only_large_float32_products_on_a_processor_of_float32_precision_are_sen
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, cpu = nn.Linear(1000, 100), torch.device("cpu")
-    monkeypatch.setattr(fast, "error_of_medium", lambda: 1e-7)
+    monkeypatch.setattr(training, "error_of_medium", lambda: 1e-7)
     path = fast.TrainingPath(model, cpu, "float32")
     assert path.reason is None
     for n_rows, precision in ((1999, "highest"), (2000, "medium")):
         with path.step(n_rows):
             assert torch.get_float32_matmul_precision() == precision
     assert "float32 on the CPU; the run has bfloat16" in str(fast.TrainingPath(model, cpu, "bfloat16").reason)
-    monkeypatch.setattr(fast, "error_of_medium", lambda: 3e-3)
+    monkeypatch.setattr(training, "error_of_medium", lambda: 3e-3)
     assert "an error of 3e-03, as of bfloat16" in str(fast.TrainingPath(model, cpu, "float32").reason)
 
 
 def test_the_error_of_medium_is_measured() -> None:
-    assert 0 < fast.error_of_medium() < 1e-2
+    assert 0 < training.error_of_medium() < 1e-2

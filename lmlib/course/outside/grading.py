@@ -51,7 +51,7 @@ class QuestionGrade:
 
 
 @dataclass(frozen=True)
-class Graded:
+class SubmissionGrade:
     """What came of one submission. `status`: "graded", or a sentence that says why it could not be.
 
     `sandbox`: each layer and what it did. `notebook`: as it ran, with outputs; check cells show the verdict.
@@ -82,7 +82,7 @@ def seed(secret: bytes, assignment: str, digest: str, question: str) -> int:
     return int.from_bytes(hmac.digest(secret, message, "sha256")[:SEED_BYTES], "big")
 
 
-def grade_submission(notebook: Path, release: Path, secret: bytes, limits: Limits | None = None) -> Graded:
+def grade_submission(notebook: Path, release: Path, secret: bytes, limits: Limits | None = None) -> SubmissionGrade:
     """Grade one submission; for several, a `Grader` starts its processes once. Raises SandboxError."""
     with Grader(secret, limits or Limits()) as grader:
         return grader.grade(notebook, release)
@@ -120,7 +120,7 @@ class Grader:
         release: Path,
         question: str | None = None,
         seeds: Mapping[str, int] | None = None,
-    ) -> Graded:
+    ) -> SubmissionGrade:
         """Grade one submission, or one question of it. Whatever is wrong with it stands in the result.
 
         `seeds`: of its questions, where this grader was not given the secret that they are drawn from.
@@ -137,7 +137,7 @@ class Grader:
                 merged = submission.for_question(merged, question)
         except SubmissionError as error:
             nothing = tuple(QuestionGrade(name, 0.0, maximum) for name, maximum in known.maxima.items())
-            return Graded(known.assignment, str(error), nothing, seconds=monotonic() - started)
+            return SubmissionGrade(known.assignment, str(error), nothing, seconds=monotonic() - started)
         with tempfile.TemporaryDirectory(prefix="lmbook-") as folder, self._child(known, folder) as child:
             run = _Run(known, merged, child, self._checker, self.limits)
             run.all_cells(lambda name: seeds[name] if seeds else seed(self._secret, known.assignment, digest, name))
@@ -145,7 +145,7 @@ class Grader:
         questions = tuple(run.grades[name] for name in known.maxima if name in run.grades)
         executed = {**merged.notebook, "cells": run.cells}
         remarks = tuple(run.remarks)
-        return Graded(known.assignment, "graded", questions, remarks, monotonic() - started, report, executed)
+        return SubmissionGrade(known.assignment, "graded", questions, remarks, monotonic() - started, report, executed)
 
     def _release(self, path: Path) -> "_Release":
         if path not in self._releases:

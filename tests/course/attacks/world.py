@@ -16,7 +16,7 @@ from typing import Any
 
 from lmlib.course import notebooks, submission
 from lmlib.course.assignment import read
-from lmlib.course.outside.grading import Graded, Grader
+from lmlib.course.outside.grading import Grader, SubmissionGrade
 from lmlib.course.record import RECORD_VARIABLE
 from lmlib.course.release import make
 from lmlib.course.warm.client import Child, ChildEndedError, OutOfTimeError
@@ -153,7 +153,7 @@ class Attempt:
     changed: bool  # the gradebook or the classmate's file
     heard: bool  # a connection or a datagram came out
     victim_lives: bool
-    graded: Graded | None = None
+    graded: SubmissionGrade | None = None
 
 
 def with_all(world: World, grader: Grader, notebook: Path, attacked: str) -> Attempt:

@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 import torch
 
+from lmlib import fast
 from lmlib.decoding import Sampling, Stop, compiled, generate
 from tests.lmlib.decoding.tiny import pair, prompts_of
 
 
 def assert_same(model: Any, seed: int) -> None:
-    for prompts, n in ((prompts_of(seed), 3), ([[5, 6, 7]], 1)):
-        request: dict[str, Any] = {"sampling": Sampling(), "n": n, "seed": seed, "stop": Stop(())}
+    ends = Stop(tuple(range(0, model.config.vocab_size, 8)))  # rows end at different steps
+    for prompts, n, stop in ((prompts_of(seed), 3, Stop(())), ([[5, 6, 7]], 1, Stop(())), (prompts_of(seed), 3, ends)):
+        request: dict[str, Any] = {"sampling": Sampling(), "n": n, "seed": seed, "stop": stop}
         plain, fixed = (generate(model, prompts, 10, compiled=switch, **request) for switch in (False, True))
         assert [row.tokens for row in plain] == [row.tokens for row in fixed]
         for one, other in zip(plain, fixed, strict=True):
@@ -35,6 +37,16 @@ def test_compiled_steps_write_the_same_tokens(seed: int, tmp_path: Path) -> None
 @pytest.mark.gpu
 def test_cuda_graphs_write_the_same_tokens(seed: int, tmp_path: Path) -> None:
     assert_same(pair("llama", seed, tmp_path)[1].cuda(), seed)
+
+
+@pytest.mark.gpu
+def test_cuda_graphs_of_the_fast_path_write_the_same_tokens(seed: int, tmp_path: Path) -> None:
+    model = pair("gpt2", seed, tmp_path)[1].cuda()
+    plain = generate(model, [[5, 6, 7]], 10, stop=Stop(()))
+    with fast.decoding(model) as paths:
+        fixed = generate(model, [[5, 6, 7]], 10, stop=Stop(()), compiled=True)
+    assert set(paths.taken.values()) == {"one row"}
+    assert [row.tokens for row in plain] == [row.tokens for row in fixed]
 
 
 def test_steps_are_traced_once(seed: int, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def train_together(family: str, mode: str, tensor: int | None) -> dict[str, Any]
                 name: put_together(parameter.grad, cuts.get(name), processes.shards).clone()
                 for name, parameter in model.named_parameters()
             }
-        norms.append(torch.tensor(processes.clip_gradients(model, 0.5)))
+        norms.append(processes.clip_gradients(model, 0.5))
         optimizer.step()
     weights = processes.model_state(model)
     states = processes.optimizer_state(optimizer, model)

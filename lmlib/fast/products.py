@@ -1,12 +1,4 @@
-"""Faster ways to the same numbers on a CPU, all in one place; each says within which bound it equals the plain way.
-
-    with fast.decoding(model) as paths:            # or weights="int8"
-        generate(model, prompts, 100)
-    print(paths)                                   # which layer takes which path, and why others take the plain one
-
-    TrainingConfig(steps=1000, fast=True)
-
-The switch: LMLIB_FAST=0 in the environment turns all of them off, and then exactly the plain way runs.
+"""The linear layers of a model that writes.
 
 Writing one token multiplies a single row with every weight, once, so its time is that of reading the weights. What
 helps is to read them in the order in which they lie, and to read fewer bytes:
@@ -14,35 +6,26 @@ helps is to read them in the order in which they lie, and to read fewer bytes:
     some rows, float32;    the weights in blocks that oneDNN, the library below torch, arranges for its kernels
     any rows, bfloat16
     int8                   a quarter of the bytes of float32; see `Int8Weights`
-Training multiplies many rows: large float32 products go to oneDNN, where that keeps float32's precision.
+    one row, on a GPU      a kernel that does nothing but read; see `one_row`
 """
 
 import functools
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SWITCH = "LMLIB_FAST"
+from lmlib.fast.switch import SWITCH, is_on
+
 WEIGHTS = ("same", "int8")
 PLAIN = "plain"
 
-# A product of fewer multiplications is faster in the library that torch takes by itself (768 rows of 128 features times
-# 512 is 50 million; 2,048 rows of 384 times 1,536 is 1.2 billion).
-LARGE_PRODUCT = 200_000_000
-FLOAT32_ERROR = 1e-5  # of a product, relative to its largest entry; with operands in bfloat16 it is 1e-3
-
 Product = Callable[[Tensor], Tensor]  # (..., K) → (..., N)
-
-
-def is_on() -> bool:
-    """Whether the switch lets fast paths run."""
-    return os.environ.get(SWITCH, "1") != "0"
 
 
 @dataclass
@@ -59,16 +42,14 @@ class Paths:
         return (paths or "no linear layers") + reasons
 
 
-# Decoding -----------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def decoding(model: nn.Module, rows: int = 1, weights: str = "same") -> Iterator[Paths]:
     """Inside, the linear layers of the model, which writes `rows` texts at a time, take their fastest path.
 
     `weights` "same" changes results by round-off alone, "int8" rounds the weights (see `Int8Weights`). Only for
     torch.no_grad() or inference_mode(), as `generate` has it, and only as long as the weights do not change; both are
-    checked. The arranged weights lie in memory beside the model's own. Raises ValueError for other `weights`.
+    checked, the second not in compiled steps. Arranged weights lie in memory beside the model's own. Raises ValueError
+    for other `weights`.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}; got {weights!r}")
@@ -95,10 +76,13 @@ def product_of(layer: nn.Linear, rows: int, weights: str) -> tuple[str, Product 
     weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
     if not is_on():
         return PLAIN, f"{SWITCH}=0"
-    if weight.device.type != "cpu":
-        return PLAIN, f"the weights are on {weight.device.type}"
     if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
         return PLAIN, f"{type(layer).__name__} multiplies in a way of its own"
+    if weight.is_cuda:
+        why = one_row_missing(weight.dtype, rows, weights)
+        return ("one row", one_row_of(layer)) if why is None else (PLAIN, why)
+    if weight.device.type != "cpu":
+        return PLAIN, f"the weights are on {weight.device.type}"
     if weights == "int8":
         return ("int8", Int8Weights(weight, bias)) if hasattr(torch, "_int_mm") else (PLAIN, "torch has no _int_mm")
     if weight.dtype == torch.float32 and rows == 1:
@@ -142,6 +126,29 @@ def blocks_missing(dtype: torch.dtype) -> str | None:
     return None
 
 
+def one_row_of(layer: nn.Linear) -> Product:
+    """x Wᵀ + b by `one_row`; a prompt, which has many rows, takes the plain way."""
+    from lmlib.fast.one_row import one_row  # only builds of torch for GPUs bring Triton
+
+    def product(x: Tensor) -> Tensor:
+        if x.numel() > x.size(-1):
+            return F.linear(x, layer.weight, layer.bias)
+        return one_row(x, layer.weight, layer.bias)
+
+    return product
+
+
+def one_row_missing(dtype: torch.dtype, rows: int, weights: str) -> str | None:
+    """Why the kernel for one row cannot be used on a GPU; None when it can."""
+    if weights != "same":
+        return f"{weights} weights are for the CPU"
+    if rows > 1:
+        return f"on a GPU, {rows} rows are no faster than by the plain way"
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"no path for {dtype}"
+    return None if find_spec("triton") else "Triton is not installed"
+
+
 class Int8Weights:
     """x Wᵀ + b with weights and inputs rounded to whole numbers of one byte.
 
@@ -181,61 +188,8 @@ def _checked(layer: nn.Linear, product: Product) -> Product:
     def forward(x: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             raise RuntimeError("fast.decoding has no gradients; leave it, or call the model in torch.no_grad()")
-        if layer.weight._version != version:
+        if not torch.compiler.is_compiling() and layer.weight._version != version:
             raise RuntimeError("the weights have changed inside of fast.decoding; leave it and enter it again")
         return product(x)
 
     return forward
-
-
-# Training -----------------------------------------------------------------------------------------------------
-
-
-class TrainingPath:
-    """Large float32 products of one training run, by oneDNN; `reason` says why not, where they are left alone."""
-
-    def __init__(self, model: nn.Module, device: torch.device, precision: str):
-        self.largest = max((m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)), default=0)
-        self.reason = self._why_not(device, precision)
-
-    @staticmethod
-    def _why_not(device: torch.device, precision: str) -> str | None:
-        if not is_on():
-            return f"{SWITCH}=0"
-        if device.type != "cpu" or precision != "float32":
-            return f"it is for float32 on the CPU; the run has {precision} on {device.type}"
-        error = error_of_medium()
-        if error > FLOAT32_ERROR:
-            return f"here oneDNN multiplies with an error of {error:.0e}, as of bfloat16"
-        return None
-
-    def step(self, n_rows: int) -> "nullcontext[None] | _Medium":
-        """A context in which layers multiply n_rows rows; it changes nothing where that is too little work."""
-        is_worth_it = self.reason is None and n_rows * self.largest >= LARGE_PRODUCT
-        return _Medium() if is_worth_it else nullcontext()
-
-
-class _Medium:
-    """torch's precision of float32 products is "medium" inside, and afterwards what it was."""
-
-    def __enter__(self) -> None:
-        self.before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("medium")
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_float32_matmul_precision(self.before)
-
-
-@functools.cache
-def error_of_medium() -> float:
-    """The largest error of a float32 product in "medium" precision, relative to its largest entry.
-
-    "medium" lets oneDNN round the operands to bfloat16 where that is faster. On processors with tiles for matrices
-    (AMX) it does; on others it multiplies in float32, and is still the faster library for large products.
-    """
-    draw = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(256, 256, generator=draw) for _ in range(2))
-    with _Medium():
-        product = a @ b
-    exact = a.double() @ b.double()
-    return float((product - exact).abs().max() / exact.abs().max())

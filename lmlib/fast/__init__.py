@@ -1,0 +1,16 @@
+"""Faster ways to the same numbers, all in one place; each says within which bound it equals the plain way.
+
+    with fast.decoding(model) as paths:            # or weights="int8"
+        generate(model, prompts, 100)
+    print(paths)                                   # which layer takes which path, and why others take the plain one
+
+    TrainingConfig(steps=1000, fast=True)
+
+The switch: LMLIB_FAST=0 in the environment turns all of them off, and then exactly the plain way runs.
+"""
+
+from lmlib.fast.products import WEIGHTS, Int8Weights, Paths, decoding
+from lmlib.fast.switch import SWITCH, is_on
+from lmlib.fast.training import TrainingPath
+
+__all__ = ["SWITCH", "WEIGHTS", "Int8Weights", "Paths", "TrainingPath", "decoding", "is_on"]
