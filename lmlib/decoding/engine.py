@@ -128,8 +128,8 @@ class Run:
             chosen = draw(self.sampling.probabilities(scores), self.generator)
         if self.seen is not None:
             self.seen.scatter_(1, chosen[:, None], True)
-        log_probs = self.session.scores.gather(1, chosen[:, None])[:, 0] - self.session.scores.logsumexp(-1)
-        read = read_later(chosen, log_probs)
+        raw = self.session.scores  # before penalty and constraint
+        read = read_later(chosen, raw.gather(1, chosen[:, None])[:, 0] - raw.logsumexp(-1))
         goes_ahead = chosen.is_cuda and isinstance(self.session, CompiledSteps)
         if goes_ahead:  # the GPU computes the next scores, needed or not, while this program looks at the tokens
             self.session.feed(chosen[:, None])
@@ -197,11 +197,9 @@ class Run:
 def read_later(*tensors: Tensor) -> Callable[[], list[list[Any]]]:
     """Start to copy from the device; the call returns lists, and waits for no work that the device gets after this."""
     copies = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
-    if tensors[0].is_cuda:
-        copied = torch.cuda.Event()
+    copied = torch.cuda.Event() if tensors[0].is_cuda else None
+    if copied is not None:
         copied.record()
-    else:
-        copied = None
 
     def read() -> list[list[Any]]:
         if copied is not None:
