@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import socket
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -39,7 +40,7 @@ class Settings:
     jobs: int | None = None
     timeout: float = 3600
     force: bool = False
-    engine: str = "kernel"  # or warm: processes forked from one server
+    engine: str = "kernel"  # or warm: processes forked from one server; or auto: warm where that can be had
     devices: tuple[str, ...] = ()  # GPUs that are handed out, one to each notebook that runs
     scheduler: str | None = None  # the address of a Dask scheduler, whose workers then execute
 
@@ -108,14 +109,25 @@ def jobs_and_threads(tasks: list[Task], settings: Settings) -> tuple[int, int]:
 
 
 @contextmanager
-def _server(engine: str, threads: int) -> Iterator[str | None]:
-    """The address of a warm server where the engine needs one; it sets the threads of all that it forks."""
-    if engine != "warm":
+def _server(settings: Settings, threads: int, display: Display) -> Iterator[str | None]:
+    """The address of a warm server, which sets the threads of all that it forks; None where notebooks get kernels.
+
+    Raises WorkFailedError when a server was asked for by name and does not start.
+    """
+    if settings.engine == "kernel" or (settings.engine == "auto" and (settings.scheduler or sys.platform != "linux")):
         yield None
         return
-    from lmlib.course.warm.client import WarmServer
+    from lmlib.course.warm.client import ChildEndedError, WarmServer
 
-    with WarmServer(os.environ | thread_settings(threads)) as server:
+    try:
+        server = WarmServer(os.environ | thread_settings(threads))
+    except (ChildEndedError, OSError) as error:
+        if settings.engine == "warm":
+            raise WorkFailedError(f"{error}; --engine kernel does without it") from None
+        display.note(f"{error}. Each notebook gets a kernel instead.")
+        yield None
+        return
+    with server:
         yield server.address
 
 
@@ -127,7 +139,7 @@ def execute_all(
         return
     devices = Devices(settings.devices)
     own_jobs = settings.jobs if settings.scheduler else jobs
-    with _server(settings.engine, threads) as server, workers(own_jobs, settings.scheduler) as own:
+    with _server(settings, threads, display) as server, workers(own_jobs, settings.scheduler) as own:
         base = book.root()
         states = {path: _state(path, settings, base) for path in {task.path for task in tasks if settings.scheduler}}
 

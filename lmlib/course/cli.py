@@ -131,15 +131,6 @@ def _devices(given: str | None, device: str, jobs: int | None) -> tuple[str, ...
     return parse_devices(given)
 
 
-def _engine(given: Engine, scheduler: str | None = None) -> str:
-    """The engine that is meant. Raises CourseError for a warm one in other machines' workers."""
-    if scheduler and given == Engine.warm:
-        raise CourseError("--engine warm is for this machine; the workers of a scheduler start kernels")
-    if given == Engine.auto:
-        return Engine.warm.value if sys.platform == "linux" and not scheduler else Engine.kernel.value
-    return given.value
-
-
 @app.command()
 def run(
     paths: Paths = None,
@@ -159,7 +150,7 @@ def run(
 
     given = parse_pairs(parameter or [])
     own = _devices(devices, device, jobs)
-    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force, _engine(engine), own))
+    batch.run(paths or [], batch.Settings(out, profile, device, given, jobs, timeout, force, engine.value, own))
 
 
 @app.command()
@@ -205,11 +196,12 @@ def sweep(
     if bool(grid) == bool(file):
         raise CourseError("give the grid, as in --grid width=32,64 --grid seed=0,1, or a --file, one of both")
     values = sweeps.parse_grid(grid or []) if file is None else sweeps.read_grid(file)
+    if scheduler and engine == Engine.warm:
+        raise CourseError("--engine warm is for this machine; the workers of a scheduler start kernels")
     if scheduler and devices:
         raise CourseError("--devices is for this machine; give each worker of a scheduler its own CUDA_VISIBLE_DEVICES")
     own, given = _devices(devices, device, jobs), parse_pairs(parameter or [])
-    chosen = _engine(engine, scheduler)
-    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, chosen, own, scheduler)
+    settings = Settings(out, profile.value, device.value, given, jobs, timeout, force, engine.value, own, scheduler)
     sweeps.sweep(notebook, values, settings, retries)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from lmlib.course import batch, fingerprint
 from lmlib.course.batch import Settings
 from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.execution import Execution, Failure
+from lmlib.course.warm import client
+from lmlib.course.warm.client import ChildEndedError
 
 from .conftest import command, environment, write_text_notebook
 
@@ -204,14 +207,31 @@ def test_a_disk_that_fills_up_in_the_middle_is_one_sentence_and_keeps_the_good_r
     assert (book / "out" / "notebooks" / "chapters" / "01_a.ipynb").read_bytes() == good
 
 
-def test_without_room_for_temporary_files_the_notebook_fails_with_the_reason(book, monkeypatch):
+@pytest.mark.parametrize("engine", ["kernel", "auto"])
+def test_without_room_for_temporary_files_the_notebook_fails_with_the_reason(book, monkeypatch, engine):
     write_text_notebook(book / "chapters" / "01_a.py", "1")
     monkeypatch.setattr("tempfile.tempdir", str(book / "absent"))
     with pytest.raises(WorkFailedError, match="1 of 1 notebooks failed"):
-        batch.run([], Settings(book / "out"))
+        batch.run([], Settings(book / "out", engine=engine))
     row = report(book / "out")["notebooks"][0]
     assert (row["status"], row["executed"]) == ("start", None)
     assert "no temporary files can be written (No such file or directory)" in row["failure"]["message"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_where_no_server_starts_notebooks_get_kernels_unless_it_was_asked_for_by_name(book, monkeypatch, capsys):
+    write_text_notebook(book / "chapters" / "01_a.py", CHECKED)
+
+    class NoServer:
+        def __init__(self, environment):
+            raise ChildEndedError("the server did not start")
+
+    monkeypatch.setattr(client, "WarmServer", NoServer)
+    with pytest.raises(WorkFailedError, match="the server did not start; --engine kernel does without it"):
+        batch.run([], Settings(book / "out", engine="warm"))
+    (result,) = batch.run([], Settings(book / "out", engine="auto"))
+    assert result.status == "passed"
+    assert "the server did not start. Each notebook gets a kernel instead." in capsys.readouterr().out
 
 
 def descendants(pid: int) -> list[psutil.Process]:
