@@ -79,7 +79,7 @@ def product_of(layer: nn.Linear, rows: int, weights: str) -> tuple[str, Product 
     if type(layer).forward is not nn.Linear.forward or "forward" in vars(layer):
         return PLAIN, f"{type(layer).__name__} multiplies in a way of its own"
     if weight.is_cuda:
-        why = one_row_missing(weight.dtype, rows, weights)
+        why = one_row_missing(weight, rows, weights)
         return ("one row", one_row_of(layer)) if why is None else (PLAIN, why)
     if weight.device.type != "cpu":
         return PLAIN, f"the weights are on {weight.device.type}"
@@ -127,25 +127,27 @@ def blocks_missing(dtype: torch.dtype) -> str | None:
 
 
 def one_row_of(layer: nn.Linear) -> Product:
-    """x Wᵀ + b by `one_row`; a prompt, which has many rows, takes the plain way."""
+    """x Wᵀ + b by `one_row`; a prompt, which has many rows, and another dtype, as of autocast, take the plain way."""
     from lmlib.fast.one_row import one_row  # only builds of torch for GPUs bring Triton
 
     def product(x: Tensor) -> Tensor:
-        if x.numel() > x.size(-1):
+        if x.numel() > x.size(-1) or x.dtype != layer.weight.dtype:
             return F.linear(x, layer.weight, layer.bias)
-        return one_row(x, layer.weight, layer.bias)
+        return one_row(x.contiguous(), layer.weight, layer.bias)
 
     return product
 
 
-def one_row_missing(dtype: torch.dtype, rows: int, weights: str) -> str | None:
+def one_row_missing(weight: Tensor, rows: int, weights: str) -> str | None:
     """Why the kernel for one row cannot be used on a GPU; None when it can."""
     if weights != "same":
         return f"{weights} weights are for the CPU"
     if rows > 1:
         return f"on a GPU, {rows} rows are no faster than by the plain way"
-    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"no path for {dtype}"
+    if weight.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"no path for {weight.dtype}"
+    if not weight.is_contiguous():
+        return "the weights do not lie in one piece"
     return None if find_spec("triton") else "Triton is not installed"
 
 
