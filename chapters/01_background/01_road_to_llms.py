@@ -9,12 +9,13 @@
 # %% [markdown] name="title"
 # # 1.1 通往大语言模型之路 · The road to large language models
 #
-# 本节用同一份语料走完语言模型七十年的路：规则、计数（n 元文法）、词向量、循环网络、Transformer。
-# 每一步都真的训练一个模型，用同一把尺子（每字节多少比特）量一量，并数出训练它花了多少次运算。
-# 最后所有模型画在同一张图里。
+# 本节走完语言模型七十年的路：规则、计数（n 元文法）、词向量、循环网络、Transformer。
+# 每一步都真的做一遍。能给文本打分的三种（n 元文法、循环网络、Transformer）用同一份语料、同一把尺子
+# （每字节多少比特）来量，并数出训练花了多少次运算，最后画在同一张图里。
 #
 # After this section you can say what each generation of language models could not do, and show it with a number.
-# You will have trained five kinds of models on the same text and seen all of them in one figure.
+# You will have built five kinds of models. Three of them give a text a probability: n-grams, an LSTM and a Transformer.
+# You train these on the same text and see them in one figure.
 
 # %% name="parameters" tags=["parameters"]
 seed = 0
@@ -35,6 +36,7 @@ from lmlib import plots
 from lmlib.course import ledger, record, session
 from lmlib.data.batching import Loader, Windows
 from lmlib.data.world import lexicon, make
+from lmlib.data.world.sentences import held_out
 from lmlib.evaluation.language_models import bits_per_byte, token_log_probabilities
 from lmlib.models.nanochat import NanoChat, NanoChatConfig
 from lmlib.models.ngram import AddK, KneserNey
@@ -48,8 +50,8 @@ device = session.start(seed, device, profile)
 # %% [markdown] name="guess"
 # ## 问题 · What comes next?
 #
-# *By trade, Kate is a ...* Roofer? Baker? Every model of this section plays the same game: it reads the beginning of a
-# text and gives each possible next piece a probability. Shannon played it with people in 1951.
+# *By trade, Kate is a ...* Roofer? Baker? The language models of this section play one game: they read the beginning of
+# a text and give each possible next piece a probability. Shannon played it with people in 1951.
 #
 # How good is a guess? If the model gave the piece that really came the probability $p$, it needs $-\log_2 p$
 # **bits** (比特) for it. A fair coin costs 1 bit, a certain thing costs 0. Summed over a text and divided by
@@ -67,7 +69,7 @@ blind = torch.full((100,), 1 / 256, dtype=torch.float64).log()  # a text of 100 
 record.check("who knows nothing spends 8 bits a byte", math.isclose(bits_per_byte(blind, "x" * 100), 8))
 
 # %% [markdown] name="corpus-text"
-# ### 语料 · One text for all models
+# ### 语料 · One text to compare models
 #
 # The text comes from the small world: short profiles of people, as in a book of reference. Who lives where, who does
 # what, whose mother is who. One sentence pattern in eight is kept for testing, so the test text is not a copy of
@@ -110,7 +112,9 @@ record.check("no line of the test text was in the training text", not lines & se
 read = [
     s for text in world.corpus("train", "en", {"quick": 600_000, "full": 2_000_000}[profile]) for s in text.sentences
 ]
-new = [s for text in world.corpus("test", "en", 60_000) for s in text.sentences]
+new = [  # without the patterns that training never shows: no reading could give their rules
+    s for text in world.corpus("test", "en", 60_000) for s in text.sentences if not held_out(s.skeleton)
+]
 for sentence in new[:3]:
     print(f"{sentence.text}\n    {sentence.skeleton}")
 
@@ -148,9 +152,11 @@ plots.show(
 record.metric("share of new sentences that the rules accept", accepted[-1])
 record.check("after thousands of sentences, over a third of the new ones fit no rule", accepted[-1] < 2 / 3)
 record.check("from the first third to all that was read, rules more than double", n_rules[-1] > 2 * n_rules[-2])
+gain = np.diff(accepted) / np.diff(n_rules)
+record.check("the last rules help less than those before them", gain[-1] < gain[-2])
 
 # %% [markdown] name="rules-lesson"
-# Each rule helps less than the one before. And a rule book says yes or no. It cannot say that one sentence is
+# The later rules help less than the earlier ones. And a rule book says yes or no. It cannot say that one sentence is
 # *likelier* than another, so its mistakes cannot be weighed.
 
 # %% [markdown] name="counting"
@@ -212,6 +218,8 @@ for n in ORDERS:
     record.metric(f"{n}-gram", scores[n], "bits per byte")
 gains = -np.diff(list(scores.values()))
 record.check("each longer context is better", bool((gains > 0).all()))
+record.check("each step helps less than the one before", bool((np.diff(gains) < 0).all()))
+record.check("and stores more new n-grams", bool((np.diff(list(stored.values()), n=2) > 0).all()))
 record.check("the step from 1 to 2 gains over ten times what the step from 4 to 5 gains", gains[0] > 10 * gains[-1])
 
 # %% [markdown] name="more-text"
@@ -285,8 +293,8 @@ record.check("neighbours are of the same kind five times as often as by chance",
 # $$h_t = f(W x_t + U h_{t-1} + b), \qquad P(x_{t+1} \mid x_1, \dots, x_t) = \mathrm{softmax}(O h_t)$$
 #
 # $x_t$ is the vector of the token (C), $h_t$ the state (C), $W$ and $U$ are (C, C), $O$ is (V, C). The **LSTM**
-# (Hochreiter & Schmidhuber 1997) adds gates to $f$, so that a memory can stay unchanged over many steps. Its gates are
-# a handful of lines:
+# (Hochreiter & Schmidhuber 1997; the gate that can forget: Gers et al. 2000) adds gates to $f$, so that a memory can
+# stay unchanged over many steps. Its gates are a handful of lines:
 
 
 # %% name="lstm-code"
@@ -335,8 +343,8 @@ record.check("exp of a sum of squares: three operations after the leaf", longest
 
 
 # %% [markdown] name="models-text"
-# Both models of our race have one layer and the same width: an LSTM, and a small modern Transformer. All else they
-# share as well: tokens, batches, number of steps, optimizer.
+# Both models of our race have the same width and number of layers: an LSTM, and a small modern Transformer. They also
+# share tokens, batches, number of steps and optimizer; each has its own learning rate.
 
 # %% name="models"
 WIDTH = {"quick": 96, "full": 256}[profile]
@@ -429,7 +437,7 @@ def operations_of_a_step(name):
     """Floating-point operations of one training step, counted by torch while it runs."""
     model, batch = make_model(name), as_batch([train_ids[:T]] * B)
     with FlopCounterMode(display=False) as counter:
-        model(**batch).loss.backward()
+        model(**batch, inspect=True).loss.backward()  # as plain products; a CPU's fused attention is not counted
     return counter.get_total_flops()
 
 
@@ -566,7 +574,7 @@ record.check("the Transformer gains over 0.2 from what stands further back", gai
 record.check("and passes the 5-gram, and the LSTM", memory["Transformer"][-1] > max(counting[-1], memory["LSTM"][-1]))
 
 # %% [markdown] name="memory-lesson"
-# Four tokens are a short memory, and the 5-gram lives on what is always true: peaches, so Stonebrook. The LSTM
+# Four tokens are a short memory, and the 5-gram lives on what is always true: the *neat* town is Stonebrook. The LSTM
 # *could* keep the town in its state, but it has to learn what to keep first. The Transformer need not keep anything. It
 # looks back, and the town is still there.
 
@@ -599,7 +607,7 @@ ledger.show("01_background/01_road_to_llms")
 # %% name="ledger-data"
 small = make(0)
 told = [s.skeleton for text in small.stories(40) for s in text.sentences]
-later = [s.skeleton for text in small.stories(40, "test") for s in text.sentences]
+later = [s.skeleton for text in small.stories(40, "test") for s in text.sentences if not held_out(s.skeleton)]
 letters = torch.tensor([0, 1, 2, 0, 1, 0, 2, 2, 1, 0, 0, 1, 2, 1, 0, 2])  # a text over an alphabet of three
 
 
@@ -645,7 +653,7 @@ record.check("deep learning did not replace statistics: a network estimates the 
 
 # %% name="ledger-data-driven" tags=["ledger"]
 def document_version(n_texts):
-    """002 §1.1, 004 §1.1: models driven by data gain from data. Perplexity of new characters, by lmlib."""
+    """002 §1.1, 004 §1.1: models driven by data gain from data. The loss of new characters in nats, by lmlib."""
     train, test = ("".join(t.text for t in small.stories(n, part)) for n, part in ((n_texts, "train"), (5, "test")))
     model = AddK([torch.tensor(list(train.encode()))], 3, 256)
     return float(-model.log_probabilities(torch.tensor(list(test.encode())))[2:].mean())

@@ -64,7 +64,7 @@ test_ids = torch.tensor(tokenizer.encode_plain("\n".join(text.text for text in w
 print(profiles[0].text)
 
 # %% name="model-train"
-WIDTH, STEPS = {"quick": (96, 400), "full": (256, 3000)}[profile]
+WIDTH, LAYERS, STEPS = {"quick": (96, 1, 400), "full": (256, 2, 3000)}[profile]
 
 
 def as_batch(rows):
@@ -80,7 +80,7 @@ def loss_at(moments):
 
 
 torch.manual_seed(seed)
-sizes = {"d_model": WIDTH, "n_layers": 1, "n_heads": 4, "d_ff": 4 * WIDTH, "max_positions": 256}
+sizes = {"d_model": WIDTH, "n_layers": LAYERS, "n_heads": 4, "d_ff": 4 * WIDTH, "max_positions": 256}
 transformer = NanoChat(NanoChatConfig(vocab_size=V, eos_token_id=None, **sizes), "language_model")
 settings = {"muon_learning_rate": 0.04, "warmup_steps": STEPS // 20, "evaluate_every": 1}
 config = TrainingConfig(STEPS, 1e-2, "muon", device=str(device), seed=seed, **settings)
@@ -227,12 +227,13 @@ record.check("over four in five words of the Transformer exist", judged["Transfo
 record.check("the 5-gram copies more than the 2-gram", judged["5-gram"][1] > judged["2-gram"][1] + 0.05)
 most = max(copied for name, (_, copied) in judged.items() if name != "test text")
 record.check("the test text repeats more runs than any model", judged["test text"][1] > most)
-record.check("all of its words exist", judged["test text"][0] > 0.99)
+record.check("over 99 in 100 of its words exist", judged["test text"][0] > 0.99)
 
 # %% [markdown] name="generation-lesson"
-# To copy is easy to despise. But look at the point of the test text: *every* word exists, and more of its runs stand in
-# the training text than any model's. People write in set phrases, too. So a low share of copies alone is no merit, and
-# both numbers together do not yet say that a text is good. Whether it is *true* is another question, and the next one.
+# To copy is easy to despise. But look at the point of the test text: *almost every* word exists, and more of its runs
+# stand in the training text than any model's. People write in set phrases, too. So a low share of copies alone is no
+# merit, and both numbers together do not yet say that a text is good. Whether it is *true* is another question, and
+# the next one.
 
 # %% [markdown] name="answers"
 # ## 1.3.4 知识问答 · Answering: what was read is known, more or less
@@ -264,21 +265,21 @@ for name, share in known.items():
     record.check(f"{name}: at least ten times better than chance", share > 10 / len(trades))
 
 # %% [markdown] name="answers-text"
-# Nobody programmed a data base. But look at what happens when it does not know: **it answers all the same**, in
-# a perfect sentence. We ask about people who do not exist.
+# Nobody programmed a database. But this way of asking leaves no room for *I do not know*: some trade always has the
+# highest score. We ask about people who do not exist.
 
 # %% name="answers-unknown"
 strangers = [name for name in ("Zorblax", "Quintilia", "Xanthippe") if name not in train_text]
 for name in strangers:
     print(f"By trade, {name} is a ... {answer(transformer, name)}")
-record.check("the model has never read of them, and says something nevertheless", len(strangers) == 3)
+record.check("none of them is in the text, and a trade comes out all the same", len(strangers) == 3)
 
 # %% [markdown] name="challenges"
 # ## 1.3.5 挑战 · Five challenges, five measurements
 #
 # 001 names five challenges: computing, data, opacity, bias, generalisation. Each gets its own number.
 #
-# ### 算力 · Computing: each gain costs more
+# ### 算力 · Computing: the later gains cost more
 #
 # How many steps does the next bit of loss cost? We read it off the training log.
 
@@ -286,7 +287,7 @@ record.check("the model has never read of them, and says something nevertheless"
 done, losses = log.evaluation("loss")
 levels = np.arange(math.floor(losses[0]), math.ceil(losses[-1] * 2) / 2 - 0.01, -0.5)
 steps_to = np.exp(np.interp(-levels, -np.array(losses), np.log(done)))
-fig, (left, right) = plots.figure("The loss falls ...", "... and each half nat costs more", width=7.6)
+fig, (left, right) = plots.figure("The loss falls ...", "... and the later half nats cost more", width=7.6)
 plots.lines(left, done, {"test loss": losses}, x_label="steps (logarithmic)", y_label="loss (nats per token)")
 left.set_xscale("log")
 labels = [f"{level:.1f} → {level - 0.5:.1f}" for level in levels[:-1]]
@@ -298,13 +299,15 @@ right.set_ylabel("steps for this half nat")
 plots.show(
     fig,
     alt="Left: test loss against the number of steps, logarithmic, falling from 6 to below 2. Right: bars of the steps "
-    "that each half nat costs, growing from left to right.",
+    "that each half nat costs: after a dearer first one they grow from left to right.",
 )
 
 # %% name="computing-check"
 prices = np.diff(steps_to)
 record.metric("price of the last half nat over that of the first", prices[-1] / prices[0])
 record.check("the last half nat costs more than ten times the first", prices[-1] > 10 * prices[0])
+rises = np.diff(prices[len(prices) // 2 :])
+record.check("in the second half of the way each half nat costs more than the one before", bool((rises > 0).all()))
 
 # %% [markdown] name="data"
 # ### 数据 · Data: how much, and how good
@@ -319,15 +322,15 @@ spoiled_shares = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 def spoil_text(share):
-    """The training sentences, a share of them with their words in random order."""
+    """The training text, in a share of its sentences with the words in random order."""
     mixer, out = random.Random(seed), []
     for text in profiles:
-        for sentence in text.sentences:
-            words = sentence.text.split()
+        lines = [sentence.text.split() for sentence in text.sentences]
+        for words in lines:
             if mixer.random() < share:
                 mixer.shuffle(words)
-            out.append(" ".join(words))
-    return torch.tensor(tokenizer.encode_plain(" ".join(out)))
+        out.append(" ".join(" ".join(words) for words in lines))
+    return torch.tensor(tokenizer.encode_plain("\n".join(out)))
 
 
 by_quality = [-float(KneserNey([spoil_text(s)], 5, V).log_probabilities(test_ids).mean()) for s in spoiled_shares]
@@ -352,6 +355,7 @@ plots.show(
 )
 
 # %% name="data-check"
+record.check("with nothing shuffled both panels show the same model", math.isclose(by_quality[0], by_amount[-1]))
 record.check("each doubling of the text lowers the loss", bool((np.diff(by_amount) < 0).all()))
 record.check("the more is shuffled the worse", bool((np.diff(by_quality) > 0).all()))
 first_half, other_half = by_quality[2] - by_quality[0], by_quality[4] - by_quality[2]
@@ -425,7 +429,8 @@ record.check("no single unit carries a fifth of what all of them carry", damage.
 # profiles of such worlds, and ask: after *... is a baker.* (first half) or *... is a tailor.* (second half), how much
 # likelier is *She* than *He*?
 #
-# $$\text{log-odds}(w) = \ln \frac{P(\text{She} \mid c_w)}{P(\text{He} \mid c_w)}, \quad c_w = \text{... is a } w$$
+# $$\text{log-odds}(w) = \ln \frac{P(\text{She} \mid c_w)}{P(\text{He} \mid c_w)},
+# \quad c_w = \text{... is a } w\text{.}$$
 #
 # for a trade $w$; it is 0 where both are equally likely.
 
@@ -513,19 +518,20 @@ for name, values in far.items():
         record.metric(f"{name}: {place}", value, "bits per byte")
     home, known_patterns, held, stories, news, chinese = values
     record.check(f"{name}: patterns that were held out cost more than known ones", held > known_patterns > home)
-    record.check(f"{name}: stories and news cost over twice as much again", min(stories, news) > 2 * held)
+    foreign = min(stories, news)
+    record.check(f"{name}: stories and news cost more than twice as much as held-out patterns", foreign > 2 * held)
     record.check(f"{name}: in Chinese it is worse than a model that knows nothing", chinese > 8)
 
 # %% [markdown] name="generalisation-lesson"
-# One reading of the bars: such a model generalises *within* its world, to new sentences of known making. Outside it is
-# worse than ignorant: it is sure, and wrong, which costs more than 8 bits a byte. What makes large models general is
-# first of all that their world is large. Very little is far from home for them.
+# One reading of the bars: such a model generalises *within* its world, to new sentences of known making. Outside it
+# gets worse, and in Chinese it is worse than ignorant: it is sure, and wrong, which costs more than 8 bits a byte. What
+# makes large models general is first of all that their world is large. Very little is far from home for them.
 
 # %% [markdown] name="structure"
 # ## 1.3.6 本文结构 · What the documents promise of themselves
 #
-# 002 and 003 announce their own structure: theory, then algorithms, formulas, code, and an outlook. That can be checked
-# as well, with the list of their headings.
+# 002 and 003 announce their own structure: principles first (002: also algorithms and formulas), then practice and an
+# outlook. That can be checked as well, with the list of their headings.
 
 # %% name="structure-list" tags=["nbval-check-output"]
 headings = [h for h in ledger.load_outline() if h.number and h.number.count(".") == 0]
@@ -557,13 +563,13 @@ def correct_version():
     return math.log10(3640 * 1e15 / (312e12 * 0.4) / 365)
 
 
-record.check("both ways agree within 2 %", abs(document_version() - correct_version()) < 0.01)
+record.check("both ways agree within 2 %", abs(document_version() - correct_version()) < 0.008)
 record.check("more than a lifetime of work", 10 ** correct_version() > 50)
 
 
 # %% name="ledger-quality" tags=["ledger"]
 def document_version(clean, spoiled, new):
-    """001 §1.3, challenge 2: the quality of the data matters. What a spoiled text costs, in nats a byte, by lmlib."""
+    """001 §1.3, challenge 2: quality and diversity of the data. What a worse text costs, in nats a byte, by lmlib."""
     losses = [-AddK([in_bytes(text)], 2, 256).log_probabilities(in_bytes(new))[1:].mean() for text in (clean, spoiled)]
     return float(losses[1] - losses[0])
 
@@ -582,6 +588,9 @@ clean = "".join(c for c in stories if c.isascii())
 spoiled, new = "".join(random.Random(0).sample(clean, len(clean))), "".join(c for c in reviews if c.isascii())
 record.check("both agree", abs(document_version(clean, spoiled, new) - correct_version(clean, spoiled, new)) < 1e-6)
 record.check("the same letters in disorder cost over 0.3 nats a letter", correct_version(clean, spoiled, new) > 0.3)
+narrow = (clean[: len(clean) // 30] * 31)[: len(clean)]
+cost = correct_version(clean, narrow, new)
+record.check("a thirtieth of the text, repeated to the same length, costs over 0.3 too", cost > 0.3)
 
 
 # %% name="ledger-black-box" tags=["ledger"]
@@ -663,10 +672,27 @@ for document, promised in (("002", ["核心", "算法", "数学", "代码", "未
     same = document_version(document, promised) == correct_version(document, promised)
     record.check(f"{document} keeps its promise: {len(promised)} parts in their order", same)
 
+
+# %% name="ledger-broken-off" tags=["ledger"]
+def document_version(promised):
+    """004 §1.3: core concepts, applications, outlook. All of them are announced."""
+    return len(promised)
+
+
+def correct_version(promised):
+    """Those that have a heading in the text that we have."""
+    titles = [h.title for h in ledger.load_outline() if h.document == "004"]
+    return sum(any(part in title for title in titles) for part in promised)
+
+
+promised = ["核心概念", "应用场景", "未来发展趋势"]  # and 关键技术, for which several headings could stand
+record.check("three parts are announced", document_version(promised) == 3)
+record.check("one has a heading: the text breaks off", correct_version(promised) == 1)
+
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises
 #
-# [Exercises for this section](../../exercises/01_background/03_promise_and_challenges.ipynb), about 65 minutes, four
+# [Exercises for this section](../../exercises/01_background/03_promise_and_challenges.ipynb), about 60 minutes, four
 # questions:
 #
 # 1. bits per byte, kind by kind: sums first, then the quotient;

@@ -350,7 +350,8 @@ record.check("the number of parameters is 4·C·C for any number of heads", set(
 # What should you expect? The first loss is about ln V, because an untrained model guesses. One head that has to
 # serve both questions has two ways out, and both are poor. It can mix the two values half and half; then it
 # knows *which* two they are but not in which order, and the loss is that of a coin toss, ln 2. Or it can serve one
-# question well and guess the other; then the mean loss is ½ ln V. With two heads nothing stands in the way of 0.
+# question well and guess the other; then the mean loss is about ½ ln V (a little less, for no two values are the
+# same). With two heads nothing stands in the way of 0.
 
 # %% name="recall-data"
 N_SYMBOLS, N_PAIRS, N_STEPS = 16, 6, 600
@@ -541,6 +542,8 @@ record.metric("variance of q·k: exponent of d_k", slope)
 record.check("the variance of q·k grows like d_k to the power 1 (within 0.05)", abs(slope - 1) < 0.05)
 record.check("divided by √d_k it stays within 10 % of 1", bool((abs(scaled[:, 0] - 1) < 0.1).all()))
 record.check("at d_k = 1024 the derivative without scaling is less than a third", raw[-1, 1] < scaled[-1, 1] / 3)
+record.check("divided by d_k the derivative lives too: over half as large", too_far[-1, 1] > scaled[-1, 1] / 2)
+record.check("but the scores hardly differ: variance below 0.01", too_far[-1, 0] < 0.01)
 
 # %% [markdown] name="scale-lesson"
 # Dividing by $d_k$ itself also keeps the derivative alive, but look at the left panel: then the scores hardly
@@ -745,7 +748,8 @@ for ax, place in zip(axes, ("previous", "next", "[CLS]"), strict=True):
 plots.show(
     fig,
     alt="Mean weight of each of 6 by 12 heads. On the token before: one dark field, layer 1 head 3. On the token "
-    "after: one dark field, layer 2 head 9. On [CLS]: light in layer 1, dark in most heads of layers 2 to 6.",
+    "after: one dark field, layer 2 head 9. On [CLS]: light in layer 1, dark in most heads of layers 2 to 5, "
+    "lighter in layer 6.",
 )
 
 # %% [markdown] name="encoder-previous-text"
@@ -768,7 +772,7 @@ sameness = (encoder.encode(shuffled).cpu() * vectors).sum(-1)  # cosine of each 
 record.check("and order matters to the sentence vector: every cosine is below 0.99", bool((sameness < 0.99).all()))
 
 # %% [markdown] name="encoder-cls-text"
-# The other finding is stranger. The right-hand map is dark from layer 2 on: words give about half of their weight
+# The other finding is stranger. The right-hand map is dark in layers 2 to 5: words give about half of their weight
 # to [CLS], a token that means nothing. But a weight is only half of the story: what arrives is weight *times value*.
 # How long are the value vectors at [CLS], compared with those at the words?
 
@@ -1344,6 +1348,28 @@ for length in (64, 512):
         f"{length} tokens cost {length} times what the first reading says", counted == length * document_version(length)
     )
     record.check(f"{length} tokens: the square is what torch counts", counted == correct_version(length))
+
+
+# %% name="ledger-efficient" tags=["ledger"]
+def document_version(length, width):
+    """001 §2.2: more efficient without recurrence. Operations of attention, scores and mixture."""
+    y = torch.randn(1, 1, length, width)
+    with FlopCounterMode(display=False) as counter:
+        attention(y, y, y)
+    return counter.get_total_flops()
+
+
+def correct_version(length, width):
+    """What it is compared with, a recurrence: each state is the one before times a (C, C) matrix."""
+    state, matrix = torch.zeros(1, width), torch.zeros(width, width)
+    with FlopCounterMode(display=False) as counter:
+        for _ in range(length):
+            state = state @ matrix
+    return counter.get_total_flops()
+
+
+record.check("64 tokens of width 512: attention is cheaper", document_version(64, 512) < correct_version(64, 512))
+record.check("512 tokens of width 64: it is dearer", document_version(512, 64) > correct_version(512, 64))
 
 
 # %% name="ledger-no-order" tags=["ledger"]

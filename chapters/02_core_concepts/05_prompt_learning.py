@@ -9,7 +9,7 @@
 # %% [markdown] name="title"
 # # 2.5 提示学习 · Prompt learning
 #
-# 本节不改动模型的任何权重，只把任务写成一段带空格的文字，让语言模型去填。我们先训练一个读过评论的小模型，
+# 本节不改动模型的任何权重，只把任务写成一段带空缺的文字，让语言模型去填。我们先训练一个读过评论的小模型，
 # 再看模板、标签词、示例及其顺序怎样改变它的回答，用校准去掉它的偏好，最后在同样多的标注下比较提示与微调。
 # 文档给出的分类模板，逐条用程序检验。
 #
@@ -181,7 +181,7 @@ def log_probability(model, before, answer):
 before = "Lovely food, superb staff. My verdict:"
 for word in CLOSINGS["My verdict: {answer}."]:
     n_tokens, probability = len(tokenizer.encode(f" {word}")), math.exp(log_probability(model, before, f" {word}"))
-    print(f"{word:12} {n_tokens} tokens   P = {probability:.3f}")
+    print(f"{word:12} tokens: {n_tokens}   P = {probability:.3f}")
 
 # %% [markdown] name="likelihood-check-text"
 # `lmlib.prompting` does the same for many texts at once. It encodes prompt and answer together, for a tokenizer may
@@ -254,8 +254,9 @@ ax.set_xlim(0, 1)
 ax.set_xlabel("accuracy without any example; dotted: guessing, dashed: best reader")
 plots.show(
     fig,
-    alt="Bars of accuracy for eight wordings. Those that close as the corpus does come near the best reader. New words "
-    "and new closings stay near guessing. With the words exchanged the accuracy is far below guessing.",
+    alt="Bars of accuracy for eight wordings. Those that close as the corpus does come near the best reader. A known "
+    "closing with words of another may come near it or not. New closings do worse; at seed 0 they stay near guessing "
+    "or below it. With the words exchanged the accuracy is far below guessing.",
 )
 
 # %% name="variance-check"
@@ -279,16 +280,17 @@ record.check("exchanged words give the mirror image of the accuracy", mirror < 1
 # behave alike: the wording alone moves their accuracy by tens of points (Zhao et al. 2021).
 
 # %% [markdown] name="channel-text"
-# Why is the seventh bar not exactly one half, then? `causal_scores` counts what follows the gap as well. The gap's own
-# score is the same for every review. What differs is $\ln P(x \mid v(y))$: how likely is the *text* after each
-# label? This is the **channel** (噪声信道) reading; by Bayes' rule it answers the same question. (Min et al. 2022.)
-# It works where the corpus puts labels before texts. On our pages a verdict stands before the *next* review only.
+# Need the seventh bar be one half? Who says the same to every review is right in the share of that label, and our
+# labels were drawn. And `causal_scores` counts what follows the gap as well. The gap's own score is the same for every
+# review. What differs is $\ln P(x \mid v(y))$: how likely is the *text* after each label? This is the **channel**
+# (噪声信道) reading; by Bayes' rule it answers the same question. (Min et al. 2022.) It works where the corpus puts
+# labels before texts. On our pages a verdict stands before the *next* review only.
 
 # %% name="channel"
 joint = score(prompts[6])  # ln P(label) + ln P(text | label)
 alone = score(replace(prompts[6], template=Template("It was {answer}.")), [{}])  # (1, 2): no review was read
 channel = joint - alone
-record.check("the gap before the text has one score for all reviews", alone.shape == (1, 2))
+print(f"good reviews {np.mean(LABELS):.2f}, seventh bar {by_wording[6]:.2f}, channel {right(prompts[6], channel):.2f}")
 record.check("what differs between reviews is the likelihood of the text", float(channel.std(0).min()) > 0.1)
 record.metric("accuracy of the channel", right(prompts[6], channel))
 
@@ -307,9 +309,10 @@ before, after = CONTENT.fill(EXAMPLES[0])
 print(before, "___", after, sep="")
 
 # %% [markdown] name="label-bias-text"
-# What do demonstrations do to the answer? On a page of our corpus nine reviews of ten agree with the one
-# before. So a page full of praise makes praise likelier. Let us show four good ones, four bad ones, or two of each, and
-# look at the mean log odds of *content* against *frustrated* over all test reviews. Zero would be no preference.
+# What do demonstrations do to the answer? On a page of our corpus nine reviews of ten agree with the one just
+# before. So praise just before makes praise likelier. Let us show four good ones, four bad ones, or two good ones and
+# then two bad ones, and look at the mean log odds of *content* against *frustrated* over all test reviews. Zero would
+# be no preference.
 
 # %% name="label-bias"
 SHOWN = {"four good": GOOD, "two of each": [*GOOD[:2], *BAD[:2]], "none": [], "four bad": BAD}
@@ -319,10 +322,14 @@ for name, shown in SHOWN.items():
     odds[name] = float((scores[:, 0] - scores[:, 1]).mean())
     print(f"{name:12} mean log odds of good: {odds[name]:+.2f}   accuracy {right(prompts[2], scores):.2f}")
 record.check("four good examples make 'good' likelier than four bad ones", odds["four good"] > odds["four bad"] + 0.3)
+to_good, to_bad = (abs(odds["two of each"] - odds[name]) for name in ("four good", "four bad"))
+record.check("two good and then two bad count as four bad do: the last ones decide", to_bad < to_good)
 
 # %% [markdown] name="orders-text"
-# That is the **majority label bias** (多数标签偏差). There is a subtler one. Take the *same* four demonstrations, in
-# all 24 orders. They hold the same information. Does the model care?
+# Look at "two of each": it is about as far from good as four bad ones are, for its last two are bad. That is **recency
+# bias** (近因偏差). Large models also have a **majority label bias** (多数标签偏差): the label shown most often is
+# favoured (Zhao et al. 2021). If the last ones decide, the order matters. Take the *same* four demonstrations, in all
+# 24 orders. How much does the accuracy move?
 
 # %% name="orders"
 asked = slice(0, {"quick": 100, "full": 1000}[profile])
@@ -395,7 +402,7 @@ threshold = float((free[0] / free[1]).log())
 
 # %% name="calibration-plot"
 fig, (left, middle) = plots.figure("24 orders of four examples", "The worst order", width=8.6, height=3.3)
-plots.order_spread(left, {"ln P": raw, "calibrated": mended}, max(np.mean(LABELS), 1 - np.mean(LABELS)))
+plots.order_spread(left, {"ln P": raw, "calibrated": mended}, max(np.mean(LABELS[asked]), 1 - np.mean(LABELS[asked])))
 left.set_ylim(0.4, 1)
 truth = np.array(LABELS[asked]) == 1
 bins = np.linspace(log_odds.min(), log_odds.max(), 25)
@@ -408,8 +415,9 @@ middle.set_ylabel("test reviews")
 middle.legend(fontsize=8)
 plots.show(
     fig,
-    alt="Left: the accuracies of 24 orders scatter; after calibration they are higher at the median. Right: log odds "
-    "of good and bad reviews form two clouds; the threshold 0 lies beside the gap between them.",
+    alt="Left: the accuracies of 24 orders, before and after calibration, each with its median. Right: log odds of "
+    "good and bad reviews form two clouds with mixed reviews between them; calibration moves the threshold away from "
+    "0.",
 )
 
 # %% name="calibration-result"
@@ -430,7 +438,8 @@ record.check("calibrating is moving one threshold", np.array_equal(moved, log_od
 # - **new head**: all weights and a fresh layer of two outputs learn, on the state of the last token;
 # - **from nothing**: as the first, but with random weights instead of pre-trained ones.
 #
-# At $n = 0$ stands the prompt alone.
+# At $n = 0$ stands the prompt alone; a new head without training can only guess, so it is drawn at one half. Each is
+# trained for 40 steps, the second task below for 120.
 
 
 # %% name="tuning-code"
@@ -657,7 +666,7 @@ def document_version(n_questions, n_examples):
 
 
 def correct_version(n_questions, n_examples):
-    """Tuning is paid once. Examples in the prompt, 20 tokens each, are read again at every question."""
+    """Tuning is paid once. Examples in the prompt, 20 tokens each, are read at each question if no cache keeps them."""
     extra = operations(1, 20 * (1 + n_examples)) - operations(1, 20)
     return 40 * operations(16, 20, learn=True) - n_questions * extra
 
@@ -676,7 +685,7 @@ def operations(n_rows, length, learn=False):
 
 record.check("a prompt without examples saves it all", correct_version(10_000, 0) == document_version(10_000, 0))
 record.check("with four examples and ten questions most is saved", correct_version(10, 4) > document_version(10, 4) / 2)
-record.check("after a thousand questions nothing is saved", correct_version(1000, 4) < 0 < document_version(1000, 4))
+record.check("without a cache nothing is saved in a thousand", correct_version(1000, 4) < 0 < document_version(1000, 4))
 
 
 # %% name="ledger-flexible" tags=["ledger"]
@@ -709,7 +718,7 @@ def correct_version(prompts):
 
 
 same_meaning = ["lovely food I am", "charming dishes I am"]  # the corpus never says charming
-record.check("a person expects even odds for none of the two", min(document_version(same_meaning)) > 0.5)
+record.check("a person expects even odds for neither of the two", min(document_version(same_meaning)) > 0.5)
 record.check("the model has no opinion on words it never read", correct_version(same_meaning)[1] == 0)
 
 
@@ -721,16 +730,44 @@ def document_version(texts, labels):
 
 
 def correct_version(texts, labels):
-    """The share right of a classifier that was fitted to the same four labels."""
-    words = sorted({word for text in texts for word in text.split()})
-    x = torch.tensor([[float(word in text.split()) for word in words] for text in texts])  # (N, W)
-    weights = torch.linalg.pinv(x) @ (2 * torch.tensor(labels).float() - 1)
-    return ((x @ weights > 0).long() == torch.tensor(labels)).float().mean()
+    """The share right of a classifier that was fitted to four other labelled texts."""
+    words = sorted({word for text in TAUGHT for word in text.split()})
+    x, new = (torch.tensor([[float(w in text.split()) for w in words] for text in some]) for some in (TAUGHT, texts))
+    weights = torch.linalg.pinv(x) @ (2 * torch.tensor(list(TAUGHT.values())).float() - 1)  # (W)
+    return ((new @ weights > 0).long() == torch.tensor(labels)).float().mean()
 
 
-texts, labels = ["lovely food", "awful food", "superb view", "dull view"], [1, 1, 0, 0]
+TAUGHT = {"lovely food": 1, "awful food": 1, "superb view": 0, "dull view": 0}  # is it edible?
+texts, labels = ["superb food", "dull food", "lovely view", "awful view"], [1, 1, 0, 0]
 record.check("by prompt: one half, for the corpus never says yes or no", document_version(texts, labels) == 0.5)
-record.check("fitted: all right", correct_version(texts, labels) == 1.0)
+record.check("fitted to four labels: all right on four new texts", correct_version(texts, labels) == 1.0)
+
+
+# %% name="ledger-experience" tags=["ledger"]
+def document_version(texts, labels):
+    """001 §2.4: designing a prompt needs a person's experience. The share right with words that a person chose."""
+    return share_right(("bad", "good"), texts, labels)
+
+
+def correct_version(texts, labels):
+    """With the pair of words that is right most often on two labelled texts: searched, not designed."""
+    words = sorted({line.split()[-1] for line in LINES})
+    pairs = [(bad, good) for bad in words for good in words if bad != good]
+    best = max(pairs, key=lambda pair: share_right(pair, ["lovely food", "awful food"], [1, 0]))
+    return share_right(best, texts, labels)
+
+
+def share_right(pair, texts, labels):
+    """The share of texts for which the model of counts prefers the word of the true label."""
+    said = [int(counted(text, pair[1]) > counted(text, pair[0])) for text in texts]
+    return np.mean([a == b for a, b in zip(said, labels, strict=True)])
+
+
+texts, labels = ["superb view", "dull view"], [1, 0]
+record.check(
+    "words that a person chose: one half, for the model never read them", document_version(texts, labels) == 0.5
+)
+record.check("words that were searched: all right", correct_version(texts, labels) == 1.0)
 
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises

@@ -179,9 +179,12 @@ record.check("shape and colour of a region are named rightly in over 95 %", bool
 # | fusion | formula | who sees whom |
 # | --- | --- | --- |
 # | decision (决策融合) | $s = f(\bar F) + g(w)$ | nobody: two verdicts are added |
-# | late (晚期融合) | $s = h([\bar F;\, \bar w])$, $\bar F = \frac1R \sum_r F_r$ | one vector meets one vector |
+# | late (晚期融合) | $s = h([\bar F;\, w])$, $\bar F = \frac1R \sum_r F_r$ | one vector meets one vector |
 # | early (早期融合) | $s = h(\mathrm{Encoder}([w_1 \dots w_T;\, F_1 \dots F_R]))$ | all see all |
 # | cross (交叉注意力) | $s = h(\mathrm{Attention}(Q = w,\, K = V = F))$ | words look at regions |
+#
+# $s$ is the score, above 0 for true; $f, g, h$ are any functions; $F_r$ is the vector of region $r$; $w$ stands for the
+# vectors of the words, joined in late fusion.
 #
 # Late fusion is cheap and practical: pictures can be stored as one vector each and searched (CLIP does this). But
 # something is lost. Before you go on: *what does the mean over the regions forget?*
@@ -215,10 +218,9 @@ s = f[:, None] + g[None, :]  # (picture, claim)
 record.check("true and false pairs have equal sums", torch.allclose(s.trace(), s.flip(1).trace(), atol=1e-6))
 
 # %% [markdown] name="models-text"
-# ### 代码 · Four models, each with the same parts
+# ### 代码 · Four models, with the same inputs
 #
-# All get the same words and features, and a small network that gives one number: above 0 means
-# true. First the two that pool.
+# All get the same words and features, and end in one number: above 0 means true. First the two that pool.
 
 # %% name="late-code"
 C = 32
@@ -230,7 +232,7 @@ def network(n_in, n_out):
 
 
 class Late(nn.Module):
-    """One vector of the picture, one of the words; `encoder` turns each region into C numbers before the mean."""
+    """One vector of the picture, one of the words; `encoder` turns each region into `width` numbers before the mean."""
 
     def __init__(self, encoder, width=C):
         super().__init__()
@@ -249,6 +251,9 @@ class Late(nn.Module):
 #
 # $$\alpha_{r} = \mathrm{softmax}_r\!\left(\frac{(w W_Q)(F_r W_K)^\top}{\sqrt{D}}\right),\qquad
 # o = \sum_r \alpha_r\, F_r W_V$$
+#
+# Here $F_r$ (C) is the region after a linear layer from 10 to C = 32, $w$ (C) a word; $W_Q, W_K, W_V$ are (C, D), and
+# with one head D = C. Biases and the output matrix are not written.
 
 
 # %% name="cross-code"
@@ -306,9 +311,10 @@ record.check("a set has no order: regions may come in any", torch.allclose(moved
 # %% [markdown] name="training-text"
 # ### 实验 · Who can bind?
 #
-# Four fusions, the same data, the same number of steps. The fourth one is late fusion with a **network for each region
-# before the mean**, into a vector four times as wide. It could give each *pair* of shape and colour a direction of its
-# own; there are 25 pairs. Guess first: which of the four will be at one half?
+# Four models, the same data, the same number of steps; the learning rate is chosen for each kind of fusion. One of the
+# four is late fusion with a **network for each region before the mean**, into a vector four times as wide. It could
+# give each *pair* of shape and colour a direction of its own; there are 25 pairs. Guess first: which of the four will
+# be at one half?
 
 
 # %% name="training-code"
@@ -448,8 +454,8 @@ record.check("after the control under 15 %", control.float().mean() < 0.15)
 
 # %% [markdown] name="blind-text"
 # **And without the picture?** Give every claim the mean features of all pictures. A model that had found a trick in the
-# words would still be right. This control belongs to every multimodal experiment: many published tasks can be
-# solved from the words alone (Goyal et al. 2017).
+# words would still be right. This control belongs to every multimodal experiment: in a well-known set of questions
+# about pictures, many can be answered from the words alone (Goyal et al. 2017).
 
 # %% name="blind"
 blank = seen.mean((0, 1)).expand_as(test_seen)
@@ -476,7 +482,6 @@ record.check("without the picture all guess: between 0.4 and 0.6", all(0.4 < sha
 ledger.show("02_core_concepts/06_multimodal_fusion")
 
 # %% name="ledger-data"
-outcome = ledger.outcome  # a call's result, or the name of the error it raises
 XOR = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])  # (picture, claim): true where both are of one kind
 told, new = (
     [w.lower() for t in make(0).stories(80, part) for s in t.sentences for w in s.words] for part in ("train", "test")
@@ -488,7 +493,7 @@ counts = {n: KneserNey([[ids[word] for word in told]], n, len(ids)) for n in (1,
 # %% name="ledger-more-modalities" tags=["ledger"]
 def document_version(steps=200):
     """002 §2: bringing in another modality improves understanding. Brought in as a second verdict that is added."""
-    picture, claim = torch.zeros(2, requires_grad=True), torch.zeros(2, requires_grad=True)
+    picture, claim = torch.randn(2, requires_grad=True), torch.randn(2, requires_grad=True)
     return fitted(lambda: picture[:, None] + claim[None, :], [picture, claim], steps)
 
 
@@ -509,7 +514,7 @@ def fitted(scores, weights, steps):
     return loss.item()
 
 
-record.check("added verdicts learn nothing: the loss stays ln 2", abs(document_version() - math.log(2)) < 1e-3)
+record.check("added verdicts learn nothing: the loss comes to ln 2", abs(document_version() - math.log(2)) < 1e-3)
 record.check("where they meet, the task is learned", correct_version() < 0.1)
 
 

@@ -11,10 +11,10 @@
 #
 # 本节把所有常见的预训练任务放在同一个句子上看：输入变成什么样，要预测什么，一段文本能给出多少个标签。
 # 从因果语言模型、掩码语言模型、下一句与句子顺序，到去噪、片段破坏、排列、替换检测和对比学习。
-# 最后让同一个小模型在同样的预算下学四种任务，用同一个探针比较它们学到了什么。
+# 最后让同样大小的小模型在同样的预算下学四种任务，用同一个探针比较它们学到了什么。
 #
 # After this section you can say of each objective what it feeds to the model, what it asks back, and how much one text
-# teaches. And you will have seen that the objective decides what a small budget buys.
+# teaches. And you will have seen how a baseline changes what a comparison says.
 
 # %% name="parameters" tags=["parameters"]
 seed = 0
@@ -273,14 +273,18 @@ for ax, (name, (_, zero, one)) in zip(axes, areas.items(), strict=True):
     ax.legend()
 plots.show(
     fig,
-    alt="Two histograms of shared words. Next sentence: pairs that follow share much, pairs from elsewhere share "
-    "hardly anything. Sentence order: both histograms lie on each other.",
+    alt="Two histograms of shared words. Next sentence: most pairs from elsewhere share next to nothing, and so do a "
+    "third of the pairs that follow; the others share more. Sentence order: both histograms lie on each other.",
 )
 
 # %% name="pairs-shortcut-check"
 record.metric("next sentence by shared words, area", areas["next sentence"][0])
 record.check("shared words alone are right in over two thirds of the comparisons", areas["next sentence"][0] > 2 / 3)
 record.check("for sentence order they are worth nothing", abs(areas["sentence order"][0] - 0.5) < 0.06)
+
+# %% [markdown] name="pairs-shortcut-lesson"
+# Only in part: shared words alone are right in over two thirds of the comparisons, without any reading. In sentence
+# order they are worth nothing: swapped or not, the two stretches are the same, and so are the words that they share.
 
 # %% [markdown] name="denoising"
 # ## 3.4.6 去噪自编码器预训练 · Denoising
@@ -297,6 +301,7 @@ for noise in ("token_mask", "token_deletion", "text_infilling", "sentence_permut
 # %% [markdown] name="denoising-lesson"
 # A mask says *where* a word is missing; deletion does not. Infilling puts one mask for a stretch of any length, even
 # of none: the model must find out *how many* words are missing. Permutation and rotation ask for the order of things.
+# Rotation may begin at any token; here the draw has hit the beginning of a sentence.
 
 # %% name="denoising-check" tags=["nbval-check-output"]
 for noise in ("sentence_permutation", "document_rotation"):
@@ -319,7 +324,8 @@ record.check("the labels are the whole text", show(batch["labels"][0]) == show(f
 
 # %% [markdown] name="spans-text"
 # **Span corruption** (T5, Raffel et al. 2020) is thrifty: the decoder writes only what is missing. Each stretch that
-# was cut out is replaced by a sentinel of its own; the target lists the sentinels, each with its words.
+# was cut out is replaced by a sentinel of its own; the target lists the sentinels, each with its words, and one more
+# sentinel that ends the last stretch.
 
 
 # %% name="spans"
@@ -354,7 +360,8 @@ record.check("input and target together are the text: nothing is lost", repaired
 #
 # **Permutation** (XLNet, Yang et al. 2019): draw an order of the tokens; predict the last sixth of them, one after
 # the other *in that order*. So a token is predicted from both sides, as in masking, and yet each from those predicted
-# before it, as in writing. Nothing is replaced by a mask; a matrix says who may see whom.
+# before it, as in writing. Nothing is replaced by a mask; a matrix says who may see whom. (In the picture it is about a
+# third, so that there is more to see.)
 
 # %% name="permutation-map"
 words = flat[: len(example[0])][:12]
@@ -486,9 +493,21 @@ plots.show(
     "25, masked and permutation about 15; next sentence, sentence order and contrastive about 3.",
 )
 
+# %% [markdown] name="labels-lesson"
+# Masked stays below 15, for [UNK] is never chosen. Span corruption cuts out 15 % too, but its decoder also writes the
+# sentinels and [SEP].
+
 # %% name="labels-check"
 record.check("causal: a prediction for every token", per_100["causal"] > 99)
-record.check("masked: about 15", abs(per_100["masked"] - 15) < 2)
+known = sum(i != IDS["[UNK]"] for document in some for sentence in document for i in sentence) / n_tokens
+record.check(
+    "masked: 15 % of the words in the vocabulary, within 2 for 100 tokens", abs(per_100["masked"] - 15 * known) < 2
+)
+record.check(
+    "denoising: as many as causal; replaced token: more",
+    per_100["denoising"] == per_100["causal"] < per_100["replaced token"],
+)
+record.check("span corruption: more than masked, under 30", per_100["masked"] < per_100["span corruption"] < 30)
 record.check("causal gives over five times as many as masked", per_100["causal"] > 5 * per_100["masked"])
 record.check(
     "next sentence, sentence order and contrastive: one a text",
@@ -496,12 +515,13 @@ record.check(
 )
 
 # %% [markdown] name="budget"
-# ## 3.4.10 同样的预算，四种任务 · One backbone, one budget, four objectives
+# ## 3.4.10 同样的预算，四种任务 · One size, one budget, four objectives
 #
-# Now we let the same small encoder (2 layers, 64 wide) learn with four objectives: as many documents, as many steps,
-# the same learning rate. Then it is **frozen**, and a linear probe (探针) reads its states: a name is hidden behind a
-# mask; was it a person, a place or a thing? The sentences are new. A fifth model has random weights: a baseline that
-# is often forgotten, for random states tell words apart too.
+# Now we let small models of one size (2 layers, 64 wide) learn with four objectives, the causal one as a decoder (GPT),
+# the others as an encoder (BERT): as many documents, as many steps, the same learning rate. Then each is **frozen**,
+# and a linear probe (探针) reads its states: a name is hidden behind a mask; was it a person, a place or a thing? The
+# sentences are new. Two more models, one of each kind, have random weights: a baseline that is often forgotten, for
+# random states tell words apart too.
 
 
 # %% name="budget-setups"
@@ -522,7 +542,7 @@ def twice(texts):
 
 def setup(name):
     """The model to train, what makes batches of texts, the loss, and the backbone that is kept."""
-    if name == "causal":
+    if name in ("causal", "random causal"):
         model = Gpt(GptConfig(V, max_positions=LENGTH, **SIZES), "language_model")
         return model, Causal(TOKENS), model_loss, model
     if name == "masked":
@@ -537,12 +557,12 @@ def setup(name):
 
 # %% name="budget-training"
 STEPS = {"quick": 120, "full": 4000}[profile]
-NAMES = ("causal", "masked", "replaced token", "contrastive", "random weights")
+NAMES = ("causal", "masked", "replaced token", "contrastive", "random causal", "random weights")
 backbones, curves = {}, {}
 for name in NAMES:
     set_seed(seed)
     model, collate, loss, backbones[name] = setup(name)
-    if name != "random weights":
+    if not name.startswith("random"):
         config = TrainingConfig(STEPS, 2e-3, warmup_steps=STEPS // 10, weight_decay=0.01, seed=seed, device=str(device))
         curves[name] = train(model, Loader(TEXTS, 16, collate, seed), config, loss=loss).losses
     backbones[name].to(device).eval()
@@ -561,21 +581,30 @@ record.check(
 
 # %% [markdown] name="budget-probe-text"
 # Losses of *different* objectives cannot be compared, for they answer different questions. Each can be compared with
-# what *frequencies* alone would give: the entropy of single words.
+# what *frequencies* alone would give: the entropy of its labels. (Those of the causal model include [UNK] and [SEP].)
+
 
 # %% name="budget-plateau"
-share = torch.bincount(torch.tensor(list(chain(*TEXTS))), minlength=V)[len(SPECIAL) :].double()
-share = share / share.sum()
-by_frequency = -(share[share > 0] * share[share > 0].log()).sum().item()
-ends = {name: np.mean(curves[name][-20:]) for name in ("causal", "masked")}
-print(f"frequencies alone: {by_frequency:.2f} nats; " + "; ".join(f"{n}: {end:.2f}" for n, end in ends.items()))
-record.check("causal has gone below frequencies, by more than 0.2", ends["causal"] < by_frequency - 0.2)
-record.check("masked is still within 0.45 of them", abs(ends["masked"] - by_frequency) < 0.45)
+def entropy(labels):
+    """The loss, in nats, of a model that knows how often each label occurs, and nothing else."""
+    share = torch.bincount(labels).double() / len(labels)
+    return -(share[share > 0] * share[share > 0].log()).sum().item()
+
+
+every = torch.tensor([i for text in TEXTS for i in text[1:]])  # labels of the causal model, [UNK] and [SEP] too
+by_frequency = {"causal": entropy(every), "masked": entropy(every[every >= len(SPECIAL)])}
+ends = {name: np.mean(curves[name][-20:]) for name in by_frequency}
+for name, end in ends.items():
+    print(f"{name}: {end:.2f} nats; frequencies alone: {by_frequency[name]:.2f}")
+record.check("causal has gone below frequencies, by more than 0.05", ends["causal"] < by_frequency["causal"] - 0.05)
+if profile == "quick":  # with more steps the others follow
+    record.check("masked is still within 0.45 of them", abs(ends["masked"] - by_frequency["masked"]) < 0.45)
 
 # %% [markdown] name="budget-probe-question"
 # So the masked model has hardly begun to *read*. Does the probe agree? Every name and thing in the tagged sentences
-# of the small world is hidden once. The causal model must know before it comes to the place, so its state is taken
-# one place to the left; the others see both sides.
+# of the small world is hidden once. The causal model must know before it comes to the place, so its state is taken one
+# place to the left, at the word before. That word alone tells much (after *in* comes a place), so this model gets a
+# baseline of its own: random weights, read at the same place. The others see both sides.
 
 
 # %% name="budget-hidden"
@@ -612,7 +641,7 @@ def states_at(name, examples):
     """The states at the hidden names (N, C), and the kinds (N)."""
     ids, mask = TOKENS.batch([ids for ids, *_ in examples])
     states = backbones[name](ids.to(device), mask.to(device), inspect=True).hidden_states[-1].cpu()
-    places = torch.tensor([place for _, place, _ in examples]) - int(name == "causal")
+    places = torch.tensor([place for _, place, _ in examples]) - int("causal" in name)
     return states[torch.arange(len(examples)), places].numpy(), [kind for *_, kind in examples]
 
 
@@ -639,24 +668,39 @@ ax.set_xlabel("accuracy on new sentences (0 to 1)")
 ax.grid(visible=False, axis="y")
 plots.show(
     fig,
-    alt="Bars of accuracy for causal, masked, replaced token, contrastive and random weights. Causal is far above all "
-    "others, which are close to random weights, a little above the most frequent kind.",
+    alt="Bars of accuracy for causal, masked, replaced token, contrastive, random causal and random weights. Causal is "
+    "the highest, with random causal close behind; all others are close to random weights, a little above the most "
+    "frequent kind.",
 )
 
 # %% name="budget-check"
 for name, score in scores.items():
     record.metric(f"{name}: kind of a hidden name", score, "accuracy")
-record.check("causal is more than 0.2 above random weights", scores["causal"] > scores["random weights"] + 0.2)
-record.check("masked is within 0.1 of random weights", abs(scores["masked"] - scores["random weights"]) < 0.1)
 record.check("random weights are above the most frequent kind", scores["random weights"] > majority)
+record.check("causal is more than 0.2 above them", scores["causal"] > scores["random weights"] + 0.2)
+record.check(
+    "and so are random weights that are read at the word before",
+    scores["random causal"] > scores["random weights"] + 0.2,
+)
+if profile == "quick":  # with more steps the models leave them behind
+    record.check(
+        "causal is within 0.15 of random weights that are read at the same place",
+        abs(scores["causal"] - scores["random causal"]) < 0.15,
+    )
+    record.check("contrastive has solved its own task", np.mean(curves["contrastive"][-20:]) < 0.1)
+    for name in ("masked", "replaced token", "contrastive"):
+        record.check(f"{name} is within 0.1 of random weights", abs(scores[name] - scores["random weights"]) < 0.1)
 
 # %% [markdown] name="budget-lesson"
-# The same texts, the same number of steps; one model reads and the others have not begun, though they see both sides
-# and the causal model only the left one. The causal objective gets a label from *every* token, the masked one from
-# 15 %. This says which objective is quick at the start, not which is best in the end: run the `full` profile to see how
-# far the others get with many more steps.
+# By the bars the causal model is far ahead. But most of its lead is the word before: random weights that are read there
+# get almost as far. Had we not measured random weights, at *both* places, 0.5 of three kinds would have looked like
+# knowledge, and the lead like reading. After so few steps the probe says little of the objectives; the losses say more.
 #
-# And note the last bar. Had we not measured random weights, 0.5 of three kinds would have looked like knowledge.
+# The causal loss is below its frequencies, the masked one has only come near them. The causal objective gets a label
+# from *every* token, the masked one from 15 %: that fits the order of these two. It is not all. Replaced token has a
+# label at every place too, of two choices, and its states are no better than random ones; and the contrastive model has
+# *solved* its task (a loss near 0), which never asks for a single word. This says which objective is quick at the
+# start, not which is best in the end: run the `full` profile to see how far they get with many more steps.
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says
@@ -774,14 +818,14 @@ def document_version(model, ids):
 
 
 def correct_version(model, ids):
-    """Minus the loss, times the number of predictions: so the loss is the probability of the text."""
+    """Minus the loss, times the number of predictions: the log-probability of the text, given its first token."""
     return -model(ids, labels=ids).loss * (ids.size(1) - 1)
 
 
 model = Gpt(GptConfig(50, 16, **sizes), "language_model").eval()
 ids = torch.tensor(rows[:1])[:, :12]
 record.check(
-    "the causal loss is the log-probability of the text",
+    "minus the causal loss, times the predictions, is the log-probability of the text",
     torch.allclose(document_version(model, ids), correct_version(model, ids), atol=1e-3),
 )
 
@@ -821,7 +865,7 @@ def correct_version(text):
     return counts / counts.sum(-1, keepdim=True)
 
 
-text = torch.randint(5, (400,)).sort().values[torch.randperm(400)]
+text = torch.randint(5, (400,))
 record.check("what it learns are the counts", torch.allclose(document_version(text), correct_version(text), atol=0.02))
 
 # %% [markdown] name="exercises"

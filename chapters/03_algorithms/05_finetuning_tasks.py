@@ -217,7 +217,9 @@ for name, value in results["reviews: accuracy"].items():
 # ## 3.5.3 命名实体识别 · Tagging with BIO, scored by spans
 #
 # Where are the people, places and things? Each word gets a tag: **B**-egin of a name, **I**-nside it, or
-# **O**-utside. A name may have several words, and it counts only as a *whole*: that is the span F1.
+# **O**-utside. A name may have several words, and it counts only as a *whole*. **Precision** P is the share of the
+# found names that are right, **recall** R the share of the true names that were found; the **span F1** is
+# 2PR / (P + R).
 
 # %% name="tagging-bio" tags=["nbval-check-output"]
 words = ["anton", "met", "old", "mary", "in", "kestrel", "bay", "."]
@@ -231,7 +233,9 @@ record.check(
     "one wrong tag of eight costs a third: half a name is no name", math.isclose(span_f1([guess], [true]), 2 / 3)
 )
 nothing = span_f1([["O"] * 8], [true])
-record.check("saying O everywhere has half of the tags right, and a span F1 of 0", nothing == 0)
+record.check(
+    "saying O everywhere has half of the tags right, and a span F1 of 0", nothing == 0 and true.count("O") == 4
+)
 
 # %% name="tagging-training"
 TAGS = ["O", *(f"{part}-{kind}" for kind in ("PER", "LOC", "THING") for part in "BI")]
@@ -390,6 +394,11 @@ for name, value in results["questions: exact match"].items():
     parts = by_kind.get(name, (0.0, 1.0))
     print(f"{name:13} {value:.2f}   (with an answer {parts[0]:.2f}, without {parts[1]:.2f})")
 
+# %% [markdown] name="questions-metrics-text"
+# Two metrics of SQuAD (a set of questions on Wikipedia). **Exact match**: all words are right; case, punctuation and
+# articles do not count. **F1**: precision and recall of the answer's words, so that nearly right gets part of the
+# point.
+
 # %% name="questions-metrics" tags=["nbval-check-output"]
 for found in ("kestrel bay", "in kestrel bay", "the kestrel bay", ""):
     exact, part = squad_exact_match(found, ["Kestrel Bay"]), squad_f1(found, ["Kestrel Bay"])
@@ -483,16 +492,31 @@ record.check("and more than 0.1 for pointing at answers", gain["questions: exact
 record.check("for reviews it does no harm, within 0.05", gain["reviews: accuracy"] > -0.05)
 above = [values["pre-trained"] > values["baseline"] for name, values in results.items() if "written" not in name]
 record.check("with it, reviews, tags and pointing are above their baselines", all(above))
-record.check("writing is more than 0.15 behind pointing", pointing["pre-trained"] - writing["pre-trained"] > 0.15)
+
+# %% name="all-order-check"
+reviewed = results["reviews: accuracy"]
+record.check(
+    "for reviews counting words is more than 0.05 behind the pre-trained model",
+    reviewed["baseline"] < reviewed["pre-trained"] - 0.05,
+)
+if profile == "quick":  # with more examples and steps the others follow
+    record.check(
+        "pre-training is worth more for tags and pointing than for reviews",
+        min(gain["tags: span F1"], gain["questions: exact match"]) > gain["reviews: accuracy"],
+    )
+    record.check("writing is more than 0.15 behind pointing", pointing["pre-trained"] - writing["pre-trained"] > 0.15)
+    record.check("and within 0.1 of the baseline", abs(writing["pre-trained"] - writing["baseline"]) < 0.1)
 
 # %% [markdown] name="all-lesson"
-# Pre-training is worth most where the task is about *words in their places*: names, spans. For reviews a few telling
-# words are enough, and most of those can be learned from the labelled texts alone.
+# Pre-training is worth most where the task is about *words in their places*: names, spans. For reviews it is worth
+# less (how much less depends on the seed). But counting words is not enough for them: the baseline is behind the
+# pre-trained model.
 #
 # The last panel is a warning. Pointing and writing answer *the same* questions, from the same examples, in as many
 # steps. Pointing has learned it. Writing must also learn to **copy** a word that it has hardly seen, and is still
 # near the baseline, which says "no answer" to everything. Without that baseline one might have been proud of it. (The
-# `full` profile gives it more time.) Writing can do any task with the same weights; that is its price.
+# `full` profile gives it more time.) Writing can do any task with the same weights; that it learns more slowly is the
+# price.
 
 # %% [markdown] name="lora"
 # ## 3.5.6 LoRA：只学一个小的改变 · LoRA: learn a small change
@@ -504,7 +528,8 @@ record.check("writing is more than 0.15 behind pointing", pointing["pre-trained"
 #
 # $W$ has the shape (m, n); the rank $r$ is small, and $\alpha$ is a fixed number that sets how strong the change is.
 # $B$ starts at 0, so that nothing changes at first. Afterwards $\frac{\alpha}{r} BA$ can be added to $W$: the merged
-# model costs nothing extra.
+# model costs nothing extra. We give it twice the steps of the full fine-tuning above (and AdamW instead of Muon), and
+# ask whether it gets as far.
 
 # %% name="lora-training"
 adapted = started("pre-trained")
@@ -534,11 +559,14 @@ record.check("new adapters change nothing", torch.equal(before, fresh))
 record.check("training has changed the model", not torch.allclose(before, unmerged, atol=1e-2))
 record.check("merged equals unmerged", torch.allclose(merged, unmerged, atol=1e-3))
 record.check("with the adapters off it is the pre-trained model, bit for bit", torch.equal(off, before))
-record.check("fewer than 15 % of the weights are trained", n_trained < 0.15 * n_all)
+record.check("fewer than 5 % of the weights are trained", n_trained < 0.05 * n_all)
 record.check(
-    "it beats the model that was trained from scratch in all its weights",
-    lora_f1 > results["tags: span F1"]["from scratch"],
+    "in twice the steps it is as good as training all weights, within 0.05",
+    lora_f1 > results["tags: span F1"]["pre-trained"] - 0.05,
 )
+
+# %% [markdown] name="lora-lesson"
+# Fewer than 5 % of the weights get as far as all of them, in twice the steps.
 
 # %% [markdown] name="preferences"
 # ## 3.5.7 偏好 · Preferences: DPO
@@ -550,8 +578,9 @@ record.check(
 # $$\mathcal{L} = -\ln \sigma\big(\beta\,(\Delta(y_{\text{chosen}}) - \Delta(y_{\text{rejected}}))\big)$$
 #
 # $\pi_\theta(y \mid x)$ is the probability that the model in training gives to the answer $y$ to the question $x$;
-# $\pi_{\text{ref}}$ is a frozen copy from before. $\sigma$ is the logistic function, and $\beta$ says how dear it is to
-# move away from the copy. At the start both $\Delta$ are 0, and the loss is ln 2.
+# $\pi_{\text{ref}}$ is a frozen copy from before. $\sigma$ is the logistic function, and $\beta$ says how costly it is
+# to move away from the copy. At the start both $\Delta$ are 0, and the loss is ln 2. Our prompts are a passage and a
+# question; to keep rows short we show the model the **question alone**.
 
 
 # %% name="preferences-data"
@@ -597,8 +626,9 @@ ax.set_ylabel("share of pairs")
 ax.legend(loc="upper right", ncols=3)
 plots.show(
     fig,
-    alt="Bars before and after DPO for four faults of the rejected answer. Garbled and rude answers are always, "
-    "off-topic ones mostly found less probable afterwards; for answers that are wrong in fact it stays near chance.",
+    alt="Bars before and after DPO for four faults of the rejected answer. Before it, rude and off-topic answers lose "
+    "in less than half of the pairs, garbled ones in most. After it, rude and garbled ones lose almost always and "
+    "off-topic ones mostly; for answers that are wrong in fact it stays near chance.",
 )
 
 # %% name="preferences-check"
@@ -607,11 +637,17 @@ after = dict(zip(reasons, shares["after"], strict=True))
 record.check("the first loss is ln 2", math.isclose(log.losses[0], math.log(2), abs_tol=1e-3))
 record.check("afterwards rude answers lose in over 80 % of the pairs", after["rude"] > 0.8)
 record.check("answers off the topic lose in over 65 %", after["off_topic"] > 0.65)
-record.check("wrong facts are harder: less than 80 %, for the passage is not shown", after["wrong"] < 0.8)
+at_first = dict(zip(reasons, shares["before"], strict=True))
+for reason in ("rude", "off_topic"):
+    record.check(
+        f"{reason}: the better answer wins more often than before, by over 0.2", after[reason] > at_first[reason] + 0.2
+    )
+record.check("wrong facts are harder than both", after["wrong"] < min(after["rude"], after["off_topic"]) - 0.1)
+record.check("there it stays near chance, within 0.2, for the passage is not shown", abs(after["wrong"] - 0.5) < 0.2)
 
 # %% [markdown] name="preferences-lesson"
-# DPO taught *manners*: what an answer looks like. It cannot teach a fact that the model does not see. The two kinds
-# of bars are worth remembering when someone says that a model was "aligned".
+# DPO taught *manners*: what an answer looks like. It cannot teach a fact that the model does not see. Remember both
+# results when someone says that a model was "aligned".
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says

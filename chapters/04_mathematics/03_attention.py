@@ -60,13 +60,13 @@ device = session.start(seed, device, profile)
 #
 # $$\frac{\partial p_i}{\partial a_j} = p_i([i=j] - p_j),\qquad J = \mathrm{diag}(p) - pp^\top .$$
 #
-# Multiply by what arrives: $da = J\,dp = p\odot(dp - p\cdot dp)$. In words: a score should grow if its value is
-# *better than the average* that the weights give now. For the whole matrix
+# Multiply by what arrives: $da = J\,dp = p\odot(dp - p\cdot dp)$. In words: raising score $j$ raises the loss if
+# $dp_j$ is *above the average* of $dp$ under the present weights. For the whole matrix
 #
 # $$dA = P\odot\big(dP - \mathrm{rowsum}(P\odot dP)\big).$$
 #
 # And since $\mathrm{rowsum}(P\odot dP) = \mathrm{rowsum}(O\odot dO)$ (put $dP = dO\,V^\top$ in), the average is known
-# from the output alone. Fused kernels use this: they need not keep $P$.
+# from $O$ and $dO$. Fused kernels use this: they need not keep $P$.
 
 
 # %% name="backward-code"
@@ -82,9 +82,10 @@ def attention_backward(query, key, value, arriving):
 
 
 # %% [markdown] name="by-hand-text"
-# On paper: one query, two keys with equal scores, so $p = (\frac12, \frac12)$. The values are 1 and 5, and we want
-# the output, 3, to grow ($dO = 1$). Then $dp = (1, 5)$, the average is 3, and $da = (\frac12(1-3), \frac12(5-3)) =
-# (-1, 1)$: weight moves to the larger value.
+# On paper: one query, two keys with equal scores, so $p = (\frac12, \frac12)$. The values are 1 and 5, the output is
+# 3, and the loss grows with the output ($dO = 1$). Then $dp = (1, 5)$, the average is 3, and $da = (\frac12(1-3),
+# \frac12(5-3)) = (-1, 1)$: the loss grows with the score of the larger value. A step of training goes against the
+# gradient, so weight moves to the smaller one.
 
 # %% name="by-hand" tags=["nbval-check-output"]
 query, key = torch.tensor([[1.0]]), torch.tensor([[0.0], [0.0]])
@@ -179,8 +180,8 @@ record.check(
 # $$H = \ln\sum_j e^{a_j} - \sum_j p_ja_j \approx \ln n + \tfrac{\sigma^2}{2} - \sigma^2 = \ln n -
 # \tfrac{\sigma^2}{2}.$$
 #
-# $e^H$ is the number of keys that are really looked at. It reaches 1, a hard choice, at $\sigma = \sqrt{2\ln n}$.
-# Physicists know this point: a glass freezes there (the random energy model). With few keys the
+# $e^H$ is the number of keys that are really looked at. In this formula it reaches 1, a hard choice, at $\sigma =
+# \sqrt{2\ln n}$. Physicists know this point: a glass freezes there (the random energy model). With few keys the
 # true curve leaves the formula earlier, as the dotted lines below show.
 
 # %% name="freeze-measure"
@@ -213,8 +214,8 @@ ax.legend(loc=(0.55, 0.5))
 plots.show(
     fig,
     alt="Number of keys looked at against the deviation of the scores, for 16, 256 and 4096 keys, on a logarithmic "
-    "axis. Each curve begins at its number of keys and falls along the dotted formula; at deviation 8, that of "
-    "raw scores with D = 64, all are below 4.",
+    "axis. Each curve begins at its number of keys, follows the dotted formula at first and then stays above it; at "
+    "deviation 8, that of raw scores with D = 64, all are below 4.",
 )
 
 # %% name="freeze-check"
@@ -264,8 +265,9 @@ record.check("and fewer rows are alive than at 1", alive[-1] < alive[3])
 
 # %% [markdown] name="saturation-lesson"
 # Two lessons. The scale $1/\sqrt D$ puts the start where every query looks at a fixed share of the keys, $1/\sqrt e$,
-# at any width and any length. And a head that *wants* to be sharp must grow its scores like $\sqrt{2\ln n}$ with the
-# number of keys: the longer the text, the harder it is to look at one place.
+# at any width and any length. And sharpness has a price that grows with the number of keys: random scores need a
+# deviation beyond $\sqrt{2\ln n}$, and one key that leads all others by $a$ gets half of the weight only at $a =
+# \ln(n-1)$.
 
 # %% [markdown] name="multi-head"
 # ## 4.3.3 多头是低秩映射之和 · Heads are a sum of low-rank maps
@@ -331,12 +333,14 @@ record.check(
 )
 
 # %% [markdown] name="freedom-bias"
-# The last line is $J\mathbb 1 = 0$ again: $q\cdot(k_j + b) = q\cdot k_j + q\cdot b$, the same number for all keys. A
-# bias on the keys is a parameter without any effect.
+# The last line is $J\mathbb 1 = 0$ again: $q\cdot(k_j + b) = q\cdot k_j + q\cdot b$, the same number for all keys. Here
+# a bias on the keys is a parameter without any effect. (With rotary positions, section 4.4, it is turned by the key's
+# place and does have one.)
 
 # %% [markdown] name="real-heads-text"
 # A trained model obeys the same algebra. all-MiniLM-L6-v2 has C = 384 and 12 heads of D = 32. We compute $W_{QK}$ of
-# each head of its first and last layers and look at the singular values.
+# each head of its first and last layers and look at the singular values. (Its biases are left out here: they add
+# vectors and numbers to the scores, and the rank of $W_{QK}$ does not depend on them.)
 
 # %% name="real-heads"
 encoder = from_pretrained("all-MiniLM-L6-v2")
@@ -354,18 +358,21 @@ ax.legend(loc="lower left")
 plots.show(
     fig,
     alt="Singular values of the query-key form of 12 heads in layers 1 and 6, relative to the largest, logarithmic. "
-    "They decline gently up to number 32 and drop there by more than ten orders of magnitude.",
+    "They decline gently up to number 32 and drop there by a factor of more than 10^10.",
 )
 
 # %% name="real-heads-check"
 drop = min((v[:, 31] / v[:, 32]).min().item() for v in spectra.values())
-record.check("after the 32nd they drop by a factor of more than a million, in every head", drop > 1e6)
+record.check("after the 32nd they drop by a factor of more than 10^10, in every head", drop > 1e10)
 
 # %% [markdown] name="rank-trade-text"
 # So for a fixed C there is a trade. More heads: more maps, each of lower rank. What can a form of low rank not do?
 # Give each of 32 random words the score 1 with itself and 0 with the others: with $X$ (32, 32) invertible that needs
 # $W_{QK} = X^{-1}X^{-\top}$, of rank 32. The best form of rank D keeps the D largest singular values of the target,
 # the unit matrix, and misses the share $1 - D/32$ of its square.
+#
+# These are scores. The softmax only asks that the right score be the largest of its row, and for that rank 2 is
+# enough if scores may be large: put the 32 words on a circle.
 
 # %% name="rank-trade" tags=["nbval-check-output"]
 target = torch.eye(32, dtype=torch.float64)
@@ -373,8 +380,12 @@ for n_heads in (1, 2, 4, 8):
     D = 32 // n_heads
     basis = torch.linalg.qr(torch.randn(32, D, dtype=torch.float64)).Q  # any D directions: all singular values are 1
     missed = ((target - basis @ basis.mT) ** 2).sum() / 32
-    print(f"{n_heads} heads of {D:2}: one head misses {missed:.3f} of 'look at yourself'")
+    print(f"{n_heads} heads of {D:2}: one head misses {missed:.3f} of the scores 'itself 1, others 0'")
     assert torch.isclose(missed, torch.tensor(1 - D / 32, dtype=torch.float64))
+angle = 2 * math.pi * torch.arange(32, dtype=torch.float64) / 32
+circle = torch.stack([angle.cos(), angle.sin()], dim=-1)  # (32, 2)
+weights = torch.softmax(1000 * circle @ circle.T, dim=-1)
+record.check("after the softmax, rank 2 is enough to look at yourself", bool(weights.diagonal().min() > 0.99))
 
 # %% [markdown] name="equivariance"
 # ## 4.3.4 置换等变 · Permutation equivariance, proved
@@ -386,8 +397,8 @@ for n_heads in (1, 2, 4, 8):
 # $$f(\Pi X) = \mathrm{softmax}\big(\Pi X W_{QK} X^\top\Pi^\top\big)\,\Pi X W_{OV}
 # = \Pi\,P\,\Pi^\top\Pi\,X W_{OV} = \Pi f(X).$$
 #
-# And the sum over heads keeps it. With a mask $A + M$ it needs $\Pi M\Pi^\top = M$, which no causal mask fulfils but
-# for the identity. We try all 120 orders of five words.
+# And the sum over heads keeps it. With a mask $A + M$ it needs $\Pi M\Pi^\top = M$, which the causal mask fulfils only
+# if $\Pi$ is the identity. We try all 120 orders of five words.
 
 # %% name="equivariance-check" tags=["nbval-check-output"]
 words = x[:5]
@@ -480,8 +491,9 @@ record.check("the middle scale is closest to the sine", middle < smooth and midd
 # %% [markdown] name="linear-text"
 # A kernel invites a trick. If $\kappa(q,k) = \phi(q)\cdot\phi(k)$ with finite features $\phi$, the sums can
 # be taken in another order, $\phi(Q)\,(\phi(K)^\top V)$, and the (T, S) matrix never exists: **linear
-# attention** (线性注意力; Katharopoulos et al. 2020). The exponential has no finite features, so this is another
-# function, not a faster way to the same one.
+# attention** (线性注意力; Katharopoulos et al. 2020). The denominator, $\phi(q)\cdot\sum_j\phi(k_j)$, is summed once in
+# the same way; the check below leaves it out. The exponential has no finite features, so this is another function,
+# not a faster way to the same one.
 
 # %% name="linear-check" tags=["nbval-check-output"]
 features_q, features_k = (F.elu(torch.randn(256, 16, dtype=torch.float64)) + 1 for _ in range(2))
@@ -563,7 +575,7 @@ plots.show(
 
 # %% name="capacity-model"
 class Reader(nn.Module):
-    """Embeddings, one layer of attention, the mean, and two logits."""
+    """Embeddings, one layer of attention without a residual, the mean, and two logits."""
 
     def __init__(self, n_heads, d_model=32):
         super().__init__()
@@ -574,7 +586,7 @@ class Reader(nn.Module):
 
     def forward(self, ids):
         x = self.table(ids) + self.place  # (B, 8, C)
-        return self.decide(torch.relu(x + self.attend(x)[0]).mean(1))
+        return self.decide(torch.relu(self.attend(x)[0]).mean(1))  # no residual: all must pass through the heads
 
 
 def memorise(n_heads, seed, steps=150):
@@ -793,7 +805,7 @@ record.check("they do", not torch.allclose(correct_version(one, memory), correct
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises
 #
-# [Exercises for this section](../../exercises/04_mathematics/03_attention.ipynb), about 60 minutes, three questions:
+# [Exercises for this section](../../exercises/04_mathematics/03_attention.ipynb), about 65 minutes, three questions:
 #
 # 1. the backward pass of causal attention, without autograd;
 # 2. a layer of heads as a sum of low-rank maps;

@@ -183,7 +183,8 @@ record.check("the same before and after", torch.allclose(products, products.T))
 # A head has the matrices $W_Q$ and $W_K$ between the two vectors. Now take $W_Q = M_{-3}$ and $W_K = 1$. The
 # score of query place $p$ and key place $q$ becomes $(M_{-3}\mathrm{PE}(p))\cdot\mathrm{PE}(q) =
 # \mathrm{PE}(p-3)\cdot\mathrm{PE}(q)$, which is largest at $q = p - 3$. So there is a head that looks three
-# places back, at every $p$, and we have found it with a pencil.
+# places back, at every $p$, and we have found it with a pencil. (The right plot leaves out attention's division by
+# $\sqrt C$. With it, $W_Q = \sqrt C\,M_{-3}$ gives the same weights.)
 
 # %% name="look-back-plot"
 p, window = 100, torch.arange(70, 131)
@@ -216,9 +217,9 @@ record.check("with base 100 distant places differ more", coarse[0] < plain[0])
 # %% [markdown] name="frequencies"
 # ## 4.4.3 快针与慢针 · What each frequency is for
 #
-# Blur every position vector with a little noise, as a real layer would see it between the numbers of a word, and ask:
-# which of the 2000 places was it? We guess the nearest row of the table, for a clock of 8 hands. Then the same with its
-# 3 fast hands only, and with its 5 slow ones only. What do you expect of each?
+# Add a little noise to every position vector, for in a real layer the numbers of the word are mixed in, and ask:
+# which of the 2000 places was it? We guess the nearest row of the table, for a clock of 8 hands. Then the same with
+# its 3 fast hands only, and with its 5 slow ones only. What do you expect of each?
 
 
 # %% name="frequencies-code"
@@ -355,6 +356,9 @@ record.check(
     [round(n / (20 * math.pi)) for n in nearest] == [1, 2, 3, 4],
 )
 record.check("no sinusoid comes near place 0 again", (clock(far, 16)[5:] - clock(far, 16)[0]).norm(dim=1).min() > 1)
+slow = (harmonics(far, 16, k=40) - harmonics(far, 16, k=40)[0]).norm(dim=1)
+record.check("k = 40: from place 20 to place 231 none comes near place 0", slow[20:232].min() > 3)
+record.check("but place 1 is less than half as far from it as with k = 10", slow[1] < 0.5 * (code[1] - code[0]).norm())
 
 # %% [markdown] name="learned"
 # ## 4.4.4 学出来的位置 · Learned positions
@@ -385,7 +389,8 @@ record.check("place 512 does not exist", ledger.outcome(nn.Embedding(512, C), to
 #
 # The places $p$ and $s$ have left only their difference. Nothing is added, the values are not touched, no length
 # changes. This is **rotary position embedding** (旋转位置编码, RoPE; Su et al. 2021). `lmlib.positions` pairs entry $i$
-# with entry $i + D/2$ instead of its neighbour; that is the same up to the order of the entries.
+# with entry $i + D/2$ instead of its neighbour. That is the same up to the order of the entries: entry $i + D/2$ stands
+# where the sine stood, entry $i$ where the cosine stood.
 
 # %% name="rotary-check" tags=["nbval-check-output"]
 D = 16
@@ -406,8 +411,8 @@ scores = [rotary_score(query, p, key, s) for p, s in pairs]
 record.check("three pairs of places at distance 3: one score", max(scores) - min(scores) < 1e-3)
 record.check("another distance: another score", abs(rotary_score(query, 4, key, 0) - scores[0]) > 1e-3)
 record.check("before is not after", abs(rotary_score(query, 0, key, 3) - scores[0]) > 1e-3)
-pairs_of = torch.arange(D).reshape(2, D // 2).T.flatten()  # entry i beside entry i + D/2
-neighbours = (shift_matrix(3, D).T @ query[pairs_of]) @ key[pairs_of]
+pairs_of = torch.arange(D).reshape(2, D // 2).flip(0).T.flatten()  # entry i + D/2, then entry i
+neighbours = (shift_matrix(3, D) @ query[pairs_of]) @ key[pairs_of]
 record.check("the matrix M₃ gives it too, once the entries are put in its order", abs(neighbours - scores[0]) < 1e-5)
 
 # %% [markdown] name="whole-sentence-text"
@@ -640,6 +645,8 @@ record.check("in the trained part distance 3 has the highest score", int(best[:T
 record.check(
     "an untrained distance rises above all trained ones but those next to 3", new > best[6:TRAINED].max().item()
 )
+waves = torch.fft.rfft(best - best.mean()).abs()  # entry n: n turns in 96 places
+record.check("the bumps of the curve are about 6.3 places apart: 15 or 16 in 96", int(waves.argmax()) in (15, 16))
 
 # %% [markdown] name="longer-lesson"
 # The hand that makes the peak at distance 3 turns once in 6.3 places, so its bumps return for ever. Training gave
@@ -648,8 +655,9 @@ record.check(
 #
 # So a formula that *can* be evaluated anywhere is not yet a model that works anywhere. "Relative" removes one
 # failure, the unknown place; the unknown distance remains. ALiBi has no unknown distance, because its penalty
-# only grows. It pays for that: it cannot single out a place. (Longer texts with rotary positions are won by
-# slowing the hands down and training on a little: `lmlib.positions.stretched_rates` is what Llama 3 does.)
+# only grows. It pays for that: a single layer cannot single out a place by it. (Longer texts with rotary positions
+# are won by slowing the hands down and training on a little: `lmlib.positions.stretched_rates` is what Llama 3.1
+# does.)
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says

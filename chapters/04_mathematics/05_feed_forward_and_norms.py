@@ -13,7 +13,7 @@
 # 每个公式先在纸上推导，再用 float64 与自动求导验证；最后测量先归一化与后归一化在深层网络中的梯度，并看清预热的作用。
 #
 # After this section you can build XOR from two ReLUs by hand, derive the gradient of a residual stack and the
-# Jacobian of LayerNorm, and say from measured gradients why post-norm models need a warm-up.
+# Jacobian of LayerNorm, and show a deep post-norm model that learns only with a warm-up.
 
 # %% name="parameters" tags=["parameters"]
 seed = 0
@@ -39,9 +39,10 @@ device = session.start(seed, device, profile)
 # %% [markdown] name="question"
 # ## 4.5.1 前馈网络 · What does the rest of a layer do?
 #
-# Attention takes means: each output is a weighted mean of values, and values are linear in the input. So how
-# could attention answer "one or the other, but not both"? That is XOR: 1 if exactly one of two inputs is 1. We
-# first ask how far any *linear* map gets.
+# With its weights given, attention is linear: each output is a weighted mean of values, and values are linear in
+# the input. A word that attends to itself alone gets a linear map and no more. How could it answer "one or the
+# other, but not both" about two of its own features? That is XOR: 1 if exactly one of two inputs is 1. We first
+# ask how far any *linear* map gets (with a bias).
 
 # %% name="xor-linear" tags=["nbval-check-output"]
 inputs = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
@@ -432,9 +433,9 @@ print("eigenvalues of σJ:", [round(abs(e), 6) for e in eigenvalues.tolist()])
 record.check("σJ is a projection: 0 twice, and 1 for the other C − 2", torch.allclose(J @ J * sigma, J))
 
 # %% [markdown] name="gradient-scale-text"
-# The factor $1/\sigma$ matters too: a word vector ten times as long gets a gradient a tenth as large. And with
-# weights in front, the size of the weights has no effect on the output, only on the step. We test it, and write
-# the backward pass as `torch` has it.
+# The factor $1/\sigma$ matters too: a word vector ten times as long gets a gradient a tenth as large. The same
+# holds for a matrix before the norm, $\mathrm{LN}(xW)$: twice the matrix gives the same output and half the
+# gradient. We test both, and write the backward pass as `torch` has it.
 
 
 # %% name="backward-code"
@@ -456,6 +457,11 @@ record.check("no gradient changes the mean", by_torch.sum(-1).abs().max() < 1e-1
 record.check(
     "none stretches the centred x", (by_torch * (many - many.mean(-1, keepdim=True))).sum(-1).abs().max() < 1e-12
 )
+w = torch.randn(8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+slope_at = torch.func.grad(lambda w: (layer_norm(v @ w) * upstream[0]).sum())
+same = torch.allclose(layer_norm(v @ (2 * w)), layer_norm(v @ w))
+record.check("twice the matrix before the norm: the same output", same)
+record.check("and half its gradient", torch.allclose(2 * slope_at(2 * w), slope_at(w)))
 
 # %% [markdown] name="rms-norm"
 # ### RMSNorm · Without the mean
@@ -554,15 +560,16 @@ plots.show(
     fig,
     alt="Three panels, 32 layers. Length of the state: constant for post-norm, growing about as a root for pre-norm. "
     "Gradient at "
-    "each state: post-norm grows towards the output, pre-norm falls. Gradient of the last matrix against depth: "
+    "each state: post-norm falls over the first layers, then grows and is largest at the output; pre-norm falls. "
+    "Gradient of the last matrix against depth: "
     "level for post-norm, falling as 1/√L for pre-norm.",
 )
 
 # %% [markdown] name="order-reading"
-# Read the right panel: this is the matrix nearest to the loss. Under post-norm its gradient does not care how
+# Read the right panel: this is the last matrix of the last layer. Under post-norm its gradient does not care how
 # deep the model is. Under pre-norm the stream has grown to about $\sqrt L$ times its size, the final norm divides
-# by that, and so the gradient falls as $1/\sqrt L$. Deep post-norm models begin with large gradients on top and
-# small ones at the bottom: a bad start for one learning rate. (Xiong et al. 2020 derive both orders of growth.)
+# by that, and so the gradient falls as $1/\sqrt L$. Deep post-norm models begin with larger gradients on top than
+# below: a bad start for one learning rate. (Xiong et al. 2020 derive both orders of growth.)
 
 # %% name="order-check"
 last = {name: [np.mean([run[2][-1] for run in measured[name, d]]) for d in DEPTHS] for name in ORDERS}
@@ -579,14 +586,20 @@ record.check("pre-norm: the last state is over three times as long as the first"
 record.check(
     "post-norm: the gradient at the top is over twice that at the bottom", at_states[0][-1] > 2 * at_states[0][0]
 )
+record.check(
+    "there it falls by over a fifth to state 8, and is largest at the top",
+    at_states[0][8] < 0.8 * at_states[0][0] and at_states[0].argmax() == 32,
+)
 record.check("pre-norm: it is the other way round", at_states[1][0] > 1.5 * at_states[1][-1])
 
 # %% [markdown] name="warm-up"
 # ### 预热 · What warm-up is for
 #
 # The cure that post-norm models got is a **warm-up** (预热): begin with a learning rate near 0 and raise it over
-# the first steps, until the top layers have calmed down. An experiment: 12 layers, the task "say the symbol
-# before this one", 16 symbols, Adam with a learning rate of 0.003. Which of the four runs will not learn?
+# the first steps. Xiong et al. explain the need by the large gradients on top. But Adam divides each gradient by
+# its own size, so that cannot be all: Liu et al. 2020 find that in post-norm a small change of the weights changes
+# the output more. An experiment: 12 layers, the task "say the symbol before this one", 16 symbols, Adam with a
+# learning rate of 0.003. Which of the four runs will not learn?
 
 
 # %% name="warm-up-code"
@@ -644,7 +657,7 @@ record.check("pre-norm learns both ways: under 0.5", max(final["pre-norm, none"]
 # **Try it.** Set `rate=1e-3` in `train`. Does post-norm now learn without any warm-up?
 #
 # <details><summary>If it does, what does that say?</summary>Warm-up is not a law but a remedy: the first steps must be
-# small where gradients are large. A small learning rate everywhere does it as well, and is slower ever after.</details>
+# small. A small learning rate everywhere does it as well, and is slower ever after.</details>
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says
@@ -722,21 +735,28 @@ record.check("no linear map does: its squared error is 1", torch.allclose(linear
 
 
 # %% name="ledger-width" tags=["ledger"]
-def document_version(c, f):
-    """000 §4.1.3: W1 is (d_model, d_ff) and W2 (d_ff, d_model)."""
-    return [(c, f), (f, c)]
+def document_version(x, c, f):
+    """000 §4.1.3: W1 is (d_model, d_ff), W2 (d_ff, d_model), b1 (d_ff), b2 (d_model)."""
+    return torch.relu(x @ numbers(c, f) + numbers(f)) @ numbers(f, c) + numbers(c)
 
 
-def correct_version(c, f):
-    """So it is in the formula x W. PyTorch stores each matrix transposed."""
-    return [(f, c), (c, f)]
+def correct_version(x, c, f):
+    """PyTorch's layers store (out, in): the same matrices, transposed."""
+    return F.linear(F.relu(F.linear(x, numbers(c, f).T, numbers(f))), numbers(f, c).T, numbers(c))
 
 
+def numbers(*shape):
+    """Numbers from −1 to 1 in this shape."""
+    return torch.linspace(-1, 1, math.prod(shape)).view(shape)
+
+
+record.check(
+    "in the document's shapes the formula is the network",
+    torch.allclose(document_version(x, 8, 32), correct_version(x, 8, 32), atol=1e-3),
+)
 stored = [tuple(linear.weight.shape) for linear in (ffn.inner, ffn.outer)]
-record.check("nn.Linear's matrices have other shapes than the document's", stored != document_version(8, 32))
-record.check("they have the transposed ones", stored == correct_version(8, 32))
+record.check("nn.Linear stores both transposed", stored == [(32, 8), (8, 32)])
 record.check("x W with a stored matrix fails", ledger.outcome(torch.matmul, x, ffn.inner.weight) == "RuntimeError")
-record.check("with the document's shape it works", (x @ torch.zeros(document_version(8, 32)[0])).shape == (2, 5, 32))
 
 # %% [markdown] name="ledger-residual-text"
 # ### 残差 · Residuals
@@ -855,12 +875,13 @@ record.check("with it one learning rate fits both", math.isclose(normed, 1, rel_
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises
 #
-# [Exercises for this section](../../exercises/04_mathematics/05_feed_forward_and_norms.ipynb), about 75 minutes,
-# four questions:
+# [Exercises for this section](../../exercises/04_mathematics/05_feed_forward_and_norms.ipynb), about 100 minutes,
+# five questions:
 #
 # 1. SwiGLU: the gate on the right side;
 # 2. LayerNorm and RMSNorm from their formulas;
 # 3. the backward pass of LayerNorm, without autograd;
-# 4. counting: parameters, a gradient through ten layers, and what warm-up is for.
+# 4. norm, SwiGLU and residual connection as one module;
+# 5. counting: parameters, a gradient through ten layers, and what warm-up is for.
 #
 # To go on: 4.6 derives what the whole model is trained for.

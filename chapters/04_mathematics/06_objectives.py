@@ -150,7 +150,8 @@ record.check("uphill: it leaves the guess behind and keeps growing", ways["maxim
 # $$\ln Q(x) = \sum_{t=1}^T \ln Q(x_t \mid x_{<t})$$
 #
 # That is the **causal** objective (CLM, 因果语言模型). It conditions on the left side only, and the sum *is* the
-# log-likelihood of the text: it samples, scores, and compares with other models of the same text.
+# log-likelihood of the text: so the model can write texts and score them, and its loss can be compared with that
+# of other models of the same text.
 
 # %% name="causal-check" tags=["nbval-check-output"]
 chain = conditional(0, []).log() + conditional(1, [0]).log() + conditional(2, [0, 1]).log()
@@ -211,7 +212,7 @@ product = cities.sum(1, keepdim=True) * cities.sum(0, keepdim=True)
 print("the pair:            ", cities.tolist())
 print("each mask by itself: ", product.tolist())
 lost = (cities[cities > 0] * (cities / product)[cities > 0].log()).sum().item()
-record.check("half of the probability goes to cities that do not exist", product.diagonal().sum() == 0.5)
+record.check("half of the probability goes to cities that do not exist", product[cities == 0].sum() == 0.5)
 record.check("the loss of it is ln 2", math.isclose(lost, math.log(2)))
 
 # %% [markdown] name="pseudo-text"
@@ -244,7 +245,7 @@ record.check("and as probabilities they do not sum to 1", abs(pseudo.exp().sum()
 # %% [markdown] name="masked-lmlib-text"
 # How the places are chosen, and why not all of them become a mask, is the subject of
 # [section 3.4](../03_algorithms/04_pretraining_tasks.ipynb): there 15 % of the words are labels. The other 85 % teach
-# nothing directly, where the causal objective learns from every place.
+# nothing directly, whereas the causal objective learns from every place.
 
 # %% [markdown] name="denoising"
 # ## 4.6.5 去噪 · Denoising: from a damaged text to the whole one
@@ -279,8 +280,9 @@ record.check(
 # %% [markdown] name="conditions-text"
 # ### 一张图 · What each objective can know
 #
-# The lowest loss a perfect model can reach under each objective, per predicted word, in our world. It says
-# nothing about which objective is better: the questions differ.
+# The lowest loss a perfect model can reach under each objective, per word that it has to guess, in our world. (A
+# denoising model also writes the words that it sees; they cost a perfect model nothing and are not counted.) It
+# says nothing about which objective is better: the questions differ.
 
 # %% name="conditions-plot"
 floors = {
@@ -302,7 +304,7 @@ ax.barh(range(len(floors)), floors.values(), color="#9db8d9", edgecolor=plots.CO
 ax.set_yticks(range(len(floors)), list(floors))
 ax.invert_yaxis()
 ax.axvline(math.log(3), color="#333333", linewidth=0.9, linestyle=":")
-ax.set_xlabel("nats per predicted word (dotted: ln 3)")
+ax.set_xlabel("nats per guessed word (dotted: ln 3)")
 plots.show(
     fig, alt="Five bars. No context is highest, just below ln 3; one mask with all other words visible is lowest."
 )
@@ -411,8 +413,8 @@ axes[2].set_xlim(0, 60)
 plots.show(
     fig,
     alt="Left: minimised, the two points of each pair lie together, and the pairs are spread over the circle. Middle: "
-    "maximised, all first points have gathered at one place and all second points opposite to it. Right: the mean "
-    "cosine of a pair goes to 1, or to −1.",
+    "maximised, the two points of each pair lie at opposite ends of one line, and first and second points stand at "
+    "both ends. Right: the mean cosine of a pair goes to 1, or to −1.",
 )
 
 # %% name="sign-check"
@@ -422,6 +424,8 @@ record.check("minimised: the pairs meet (mean cosine above 0.95)", ends["minimis
 record.check(
     "maximised: the pairs are pushed apart (mean cosine below −0.9)", ends["maximised, as 000 says"][1][-1] < -0.9
 )
+firsts = ends["maximised, as 000 says"][0][0]  # (12, 2)
+record.check("and first points stand at both ends", (firsts @ firsts[0]).min() < -0.9)
 
 # %% [markdown] name="temperature"
 # ### 温度 · What the temperature does
@@ -520,15 +524,17 @@ record.check("8.2 nats: 512 candidates see less than three quarters", bounds[16]
 record.check("with two candidates they see ln 2 and no more", math.log(2) - 0.05 < bounds[16][0] < math.log(2))
 
 # %% [markdown] name="information-lesson"
-# That is why contrastive training wants large batches. To see 8.2 nats one needs at least $e^{8.2}$, thousands of
-# candidates. And a perfect score at N = 2 tells that a model is better than chance, not how good it is. (Poole et
-# al. 2019 discuss such bounds.)
+# That is one reason why contrastive training wants large batches. To see 8.2 nats one needs at least $e^{8.2}$,
+# thousands of candidates. And a perfect score at N = 2 tells that a model is better than chance, not how good it
+# is. (Poole et al. 2019 discuss such bounds.)
 
 # %% [markdown] name="document-says"
 # ## 文档怎么说 · What the document says
 #
 # 000 §4.2 and 004 §4.2 print objectives. Most formulas are nearly right; what is wrong is what one does with
-# them, and what stands behind the bar.
+# them, and what stands behind the bar. One sentence of 004 §4.2 stays untested: that masked words and next
+# sentence together improve *generalisation*. RoBERTa left next sentence out and lost nothing (Liu et al. 2019);
+# [section 3.4](../03_algorithms/04_pretraining_tasks.ipynb) shows how far counting shared words gets in that task.
 
 # %% name="ledger-table" tags=["nbval-check-output"]
 ledger.show("04_mathematics/06_objectives")
@@ -571,7 +577,7 @@ record.check("minimised: pairs come together", down > before + 0.2)
 
 # %% name="ledger-masked-sign" tags=["ledger"]
 def document_version(logits, word):
-    """004 §4.2: L1, a negative log-likelihood, is named as what is maximised."""
+    """004 §4.2: L1, a negative log-likelihood, is printed where a maximum is asked for. Taken literally."""
     return step_along(lambda z: F.cross_entropy(z, word), logits, sign=+1)
 
 
@@ -588,7 +594,7 @@ record.check("minimised: it is found", ends[1] > 0.9)
 
 # %% name="ledger-causal-sign" tags=["ledger"]
 def document_version(logits):
-    """004 §4.2: so with L2, the causal loss. Here a model of one word that follows P(x2)."""
+    """004 §4.2: so with L2, the causal loss, taken literally. Here a model of one word that follows P(x2)."""
     return step_along(lambda z: -(second * torch.log_softmax(z, 0)).sum(), logits, sign=+1)
 
 
@@ -736,7 +742,7 @@ record.check("with cosines the length does not matter", torch.allclose(loss[1][0
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises
 #
-# [Exercises for this section](../../exercises/04_mathematics/06_objectives.ipynb), about 65 minutes, four questions:
+# [Exercises for this section](../../exercises/04_mathematics/06_objectives.ipynb), about 70 minutes, four questions:
 #
 # 1. the masked loss: labels at some places only;
 # 2. InfoNCE with a temperature and hard negatives;

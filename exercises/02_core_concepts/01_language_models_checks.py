@@ -45,6 +45,7 @@ def different_rows(draw):
     table = bigram_table(draw, 6)
     table[6] = torch.softmax(torch.arange(7.0), dim=0)
     table[:, 6] = 0.01
+    table = table / table.sum(-1, keepdim=True)
     return {"ids": draw.order(6)[:4], "table": table}
 
 

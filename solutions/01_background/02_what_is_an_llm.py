@@ -471,8 +471,8 @@ def plan(n, tokens, n_gpus, memory, speed, reached):
 #
 # - `layers`: a model of width C = 4096 has 6.44 · 10⁹ parameters in its blocks. How many blocks, by 12·L·C²?
 # - `factor`: a run has twice the parameters and four times the tokens of another. How many times its cost?
-# - `large`: which of these is the best reason to call ALBERT-xxlarge (235 million stored parameters) a *larger* model
-#   than GPT-2 (1,542 million)?
+# - `large`: which of these is the best reason to call ALBERT-xxlarge (235 million stored parameters, as printed) a
+#   *larger* model than GPT-2 (1,542 million, as printed)?
 #
 #   - **a** Its word vectors are narrower than its layers.
 #   - **b** A token meets more multiplications in it, because its wide layer is applied twelve times.
@@ -538,7 +538,7 @@ large = "c"
 
 # %% name="reading-mistake-on-disk"
 # %%mistake reading
-# On disk it is the smaller one: 235 million against 1,542 million.
+# On disk it is the smaller one: 235 million against 1,542 million, as printed.
 large = "d"
 
 # %% name="reading-other-worked-out"

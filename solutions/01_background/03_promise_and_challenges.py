@@ -501,7 +501,7 @@ worse = "a"
 
 # %% name="meaning-mistake-three-bytes"
 # %%mistake meaning
-# All three bytes are counted below the line, so the measure does not grow because of them.
+# All three bytes are counted in the denominator, so the measure does not grow because of them.
 worse = "c"
 
 # %% name="meaning-mistake-nats"

@@ -30,7 +30,7 @@ from lmlib.course.checks import hint
 # | --- | --- | --- |
 # | `ids` | (T) int64 | the words of the sentence, each in 0 ... V-1; without start and end |
 # | `table` | (V + 1, V + 1) | each row sums to 1 |
-# | returns `log_p` | float | ln P of the sentence, the end included; minus infinity where P is 0 |
+# | returns `log_p` | float | ln P of the sentence, the end included |
 #
 # A sentence may have no word at all. And it may be long: the product of 400 small numbers is 0 in any float.
 #
@@ -106,6 +106,7 @@ def different_rows(draw):
     table = bigram_table(draw, 6)
     table[6] = torch.softmax(torch.arange(7.0), dim=0)
     table[:, 6] = 0.01
+    table = table / table.sum(-1, keepdim=True)
     return {"ids": draw.order(6)[:4], "table": table}
 
 

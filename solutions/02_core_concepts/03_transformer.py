@@ -449,7 +449,8 @@ def decoder_batch(target, start, stop, pad):
 
 # %% name="teacher-mistake-no-start"
 # %%mistake teacher
-# The inputs begin with the first token, so nothing asks for it. The decoder starts from a start mark.
+# The start mark is missing, so inputs and labels stand at the same places: the model sees the very token that it is
+# asked for. Put the start mark in front of the inputs.
 def decoder_batch(target, start, stop, pad):
     lengths = (target != pad).sum(1, keepdim=True)
     place = torch.arange(target.size(1) + 1)
@@ -582,7 +583,7 @@ second = "c"
 
 # %% name="diagnosis-mistake-residual-second"
 # %%mistake diagnosis
-# Without residuals it learns late, but it does learn the order. Here the order is what is missing.
+# Without residuals it learns more slowly, but it does learn the order. Here the order is what is missing.
 second = "b"
 
 # %% name="diagnosis-other-worked-out"

@@ -2,7 +2,7 @@
 # # 3.1 数据预处理 · Data preprocessing — exercises
 #
 # 本节的练习从字节对编码的一次合并写起，再把长短不一的文档做成一个批次：截断、结束符、填充、掩码与标签。
-# 然后写出带文档编号的打包，把字节对编码写成一个学一次、用多次的类，最后推导每字节比特，并找出一处数据泄漏。
+# 然后写出带文档编号的打包，把字节对编码写成一个学一次、用多次的类，最后计算每字节比特，并找出一处数据泄漏。
 #
 # You write the steps from pieces to training rows. Each question has a cell for your answer and a cell that checks it.
 # Section 3.1 has all that you need.

@@ -2,7 +2,7 @@
 # # 3.4 预训练任务 · Pre-training tasks — exercises
 #
 # 本节的练习亲手写出三种预训练任务：掩码（80/10/10）、片段破坏和对比学习。
-# 最后算一算一段文本能给出多少个标签，并解释一个看起来太好的结果。
+# 最后算一算一段文本能给出多少个标签，并解释为什么一种任务在短训练之后领先。
 #
 # You make the batches of two objectives and the loss of a third. Each question has a cell for your answer and a cell
 # that checks it. Section 3.4 has all that you need.
@@ -362,8 +362,8 @@ def corrupt(ids, spans, sentinel, end):
 
 # %% name="spans-mistake-mask-for-each-token"
 # %%mistake spans
-# Every token of a span has become a sentinel of its own length. One sentinel stands for the whole span: how long it
-# is, the model has to find out.
+# The sentinel stands once for every token of its span, so the input gives the length away. One sentinel stands for the
+# whole span: how long it is, the model has to find out.
 def corrupt(ids, spans, sentinel, end):
     source, target = ids.tolist(), []
     for i, (first, last) in enumerate(spans.tolist()):
@@ -609,8 +609,8 @@ def contrast(anchors, positives, temperature):
 #    gives the same vector to every text (`loss`)?
 #
 # **And one reading.** Two models with the same number of weights were pre-trained with the same texts for the same
-# short time, one causal, one masked. The causal one is far ahead on every probe. Which explanation did section 3.4
-# measure? Set `reason` to its letter.
+# short time, one causal, one masked. The loss of the causal one is below what frequencies alone would give, that of the
+# masked one is not yet. Which explanation fits what section 3.4 counted? Set `reason` to its letter.
 #
 # - **a** Looking at both sides is worse than looking at the left side.
 # - **b** A masked model gets labels from few of its tokens, so it has seen far fewer of them.
@@ -684,7 +684,7 @@ loss = math.log(63)
 
 # %% name="numbers-mistake-both-sides"
 # %%mistake numbers
-# Both sides tell more than one. With enough training masked models are ahead on such probes.
+# Both sides tell more than one, and section 3.4 has not measured that they are worse.
 reason = "a"
 
 # %% name="numbers-mistake-random-words"

@@ -1,10 +1,10 @@
 # %% [markdown] name="title"
 # # 3.5 微调任务 · Fine-tuning tasks — exercises
 #
-# 本节的练习写出微调中最常见的三段代码：只在回答上计算损失的标签、从两个指针读出答案区间，以及 DPO 的损失。
+# 本节的练习写出微调中常见的两段代码：从两个指针读出答案区间，以及 DPO 的损失。最后算三个数，并解释一个结果。
 #
-# You write three pieces that stand between a model and a task. Each question has a cell for your answer and a cell
-# that checks it. Section 3.5 has all that you need.
+# You write two pieces that stand between a model and a task, and work out three numbers. Each question has a cell for
+# your answer and a cell that checks it. Section 3.5 has all that you need.
 
 # %% name="authoring" tags=["instructor"]
 # %load_ext lmlib.course.authoring
@@ -399,7 +399,7 @@ def dpo(tuned, reference, labels, beta):
 #    fifth is no name at all. So 3 are right. What is its span `f1`?
 # 2. A layer has a weight matrix of 30 × 40. LoRA with rank 2 stands beside it. How many weights does LoRA train
 #    there (`trained`)?
-# 3. A classifier puts "no answer" to every question, and 40 of 160 questions have none. What is its exact match
+# 3. A model answers every question with "no answer", and 40 of 160 questions have none. What is its exact match
 #    (`exact`)?
 #
 # **And one reading.** After DPO a model hardly ever writes rude answers, but it picks the wrong name as often as

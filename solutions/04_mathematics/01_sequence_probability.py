@@ -226,8 +226,8 @@ def score(start, transition, tokens, lengths):
 # Return the first three as Python numbers. Some words may never have been seen: 0 ln 0 counts as 0. Write it without
 # autograd and without `F.cross_entropy`.
 #
-# **What usually goes wrong:** 0 · (−∞) is NaN; the logarithm of a softmax overflows; KL is taken in the other
-# direction.
+# **What usually goes wrong:** 0 · (−∞) is NaN; a softmax rounds to 0, and its logarithm is −∞; KL is taken in the
+# other direction.
 
 
 # %% name="split-answer"
@@ -606,8 +606,8 @@ def mutual_information(tokens, n_distances, n_words):
 #
 # **Three words.** A model gives the words of a text the probabilities 1/2, 1/4 and 1/32. What is the `perplexity`?
 #
-# **A floor.** A source draws words independently: one of two words, with probabilities 3/4 and 1/4. No model has a
-# mean loss below which number of **bits** per word? Give `floor` to three digits.
+# **A floor.** A source draws words independently: one of two words, with probabilities 3/4 and 1/4. What is the
+# lowest mean loss, in **bits** per word, that a model can have in the long run? Give `floor` to three digits.
 #
 # **The joint table.** A vocabulary has 10 words. How many free numbers (`numbers`) does the chain rule need for texts
 # of exactly 3 words, without any assumption?

@@ -105,8 +105,9 @@ def unread_rows_are_zero(got, inputs):
 
 # %% name="table-mistake-overwritten"
 # %%mistake table
-# A word that stands several times keeps only the last of its gradients: indexing with `+=` writes, it does not add
-# up. Use `index_add` or the product with the one-hot matrix.
+# A word that stands several times keeps only the last of its gradients: assigning to a row overwrites it, and
+# `gradient[ids] += …` with a tensor of ids does not add up either. Use `index_add` or the product with the one-hot
+# matrix.
 def table_gradient(ids, arriving, vocab_size, padding):
     gradient = torch.zeros(vocab_size, arriving.size(-1))
     for row, words in zip(arriving, ids, strict=True):

@@ -731,7 +731,7 @@ class FeedForward(torch.nn.Module):
 #   output with respect to the input? Four digits.
 # - `directions`: LayerNorm without weights has a Jacobian of size 512 × 512. What is its rank?
 #
-# **Why warm-up?** Set `reason` to the letter of the right sentence, for a deep *post-norm* model at initialisation.
+# **Why warm-up?** Set `reason` to the letter of the reason that Xiong et al. 2020 give for a deep *post-norm* model.
 #
 # - **a** The gradients of all layers are 0 at first, and warm-up wakes them up.
 # - **b** The gradients near the output are large, and full steps there spoil the model before the layers below

@@ -4,7 +4,7 @@
 # 本节的练习写出掩码语言模型的损失、带温度与难负例的 InfoNCE，再推导并写出带标签平滑的交叉熵的梯度，
 # 最后用纸笔算出损失的下限与互信息的界，并判断一个符号的对错。
 #
-# You write three losses and one gradient in plain torch. Each question has a cell for your answer and a cell that
+# You write two losses and one gradient in plain torch. Each question has a cell for your answer and a cell that
 # checks it. Section 4.6 has all that you need.
 
 # %% name="authoring" tags=["instructor"]
@@ -108,7 +108,7 @@ def not_negative(got, inputs):
 
 # %% name="masked-mistake-all-places"
 # %%mistake masked
-# The sum over the hidden words is divided by all places. With 15 % hidden the loss then looks six times too good.
+# The sum is over the hidden words, divided by all places. With 15 % hidden the loss looks almost seven times too good.
 def masked_loss(logits, labels):
     chosen = labels >= 0
     log_q = torch.log_softmax(logits, dim=-1).gather(2, labels.clamp(min=0)[..., None])[..., 0]
