@@ -36,7 +36,7 @@ def attention(
     group = query.size(1) // key.size(1)
     key, value = (x.repeat_interleave(group, dim=1) for x in (key, value))  # (B, H, S, D)
     scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
-    scores = query @ key.transpose(-2, -1) * scale  # (B, H, T, S)
+    scores = (query * scale) @ key.transpose(-2, -1)  # (B, H, T, S); scaled first, for float16 ends at 65,504
     if bias is not None:
         scores = scores + bias
     if mask is not None:
@@ -227,7 +227,9 @@ class KeyValueCache:
         return KeyValueCache([layer.repeat(times, max_length) for layer in self.layers], memory)
 
     def crop(self, length: int) -> None:
-        """Forget what stands after the first `length` positions."""
+        """Forget what stands after the first `length` positions; with 0 the memory too, for a new source."""
+        if length == 0:
+            self.memory = {}
         for layer in self.layers:
             layer.length = min(layer.length, length)
 

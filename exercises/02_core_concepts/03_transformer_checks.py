@@ -52,28 +52,33 @@ count = FunctionQuestion(
 )
 
 
+def sizes(draw, n_encoder, n_decoder):
+    vocabulary, c, f = (draw.order(40)[:3] + 4).tolist()  # three different sizes
+    return {"vocabulary": vocabulary, "c": c, "f": f, "n_encoder": n_encoder, "n_decoder": n_decoder}
+
+
 @count.case(points=1)
 def embedding_only(draw):
     """no block at all"""
-    return {"vocabulary": 11, "c": 6, "f": 10, "n_encoder": 0, "n_decoder": 0}
+    return sizes(draw, 0, 0)
 
 
 @count.case(points=1)
 def encoder_only(draw):
     """one encoder block"""
-    return {"vocabulary": 10, "c": 4, "f": 7, "n_encoder": 1, "n_decoder": 0}
+    return sizes(draw, 1, 0)
 
 
 @count.case(points=1)
 def decoder_only(draw):
     """one decoder block"""
-    return {"vocabulary": 10, "c": 4, "f": 7, "n_encoder": 0, "n_decoder": 1}
+    return sizes(draw, 0, 1)
 
 
 @count.case(points=1)
 def uneven(draw):
     """three encoder blocks and two decoder blocks"""
-    return {"vocabulary": 50, "c": 8, "f": 24, "n_encoder": 3, "n_decoder": 2}
+    return sizes(draw, 3, 2)
 
 
 @count.invariant

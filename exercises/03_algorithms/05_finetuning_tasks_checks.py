@@ -10,38 +10,43 @@ from lmlib.course.questions import FunctionQuestion, ValueQuestion
 span = FunctionQuestion("best_span", returns=("first", "last"), atol=1e-9, because="places are whole numbers")
 
 
-def scored(start, end, context_from=3, longest=3):
-    return {"start": torch.tensor(start), "end": torch.tensor(end), "context_from": context_from, "longest": longest}
+def scored(draw, start, end, longest=3):
+    ahead, behind = draw.order(6)[:2].tolist()  # so many tokens that nobody would choose, at both ends of the context
+
+    def widened(scores):
+        return torch.tensor(scores[:3] + ahead * [-9.0] + scores[3:] + behind * [-9.0])
+
+    return {"start": widened(start), "end": widened(end), "context_from": 3, "longest": longest}
 
 
 @span.case(points=1)
 def simple(draw):
     """the best beginning and the best end fit together"""
-    return scored([0.0, 0, 0, 1, 5, 0, 0, 0], [0.1, 0, 0, 0, 1, 5, 0, 0])
+    return scored(draw, [0.0, 0, 0, 1, 5, 0, 0, 0], [0.1, 0, 0, 0, 1, 5, 0, 0])
 
 
 @span.case(points=1)
 def crossed(draw):
     """the best beginning stands behind the best end"""
-    return scored([0.0, 0, 0, 0.3, 3, 0, 5, 0.2], [0.1, 0, 0, 0, 4, 1.5, 0.4, 2.2])
+    return scored(draw, [0.0, 0, 0, 0.3, 3, 0, 5, 0.2], [0.1, 0, 0, 0, 4, 1.5, 0.4, 2.2])
 
 
 @span.case(points=1)
 def in_the_question(draw):
     """high scores inside the question"""
-    return scored([0.0, 9, 8, 2.5, 0, 1, 0, 0], [0.1, 9, 8, 1.2, 0.7, 2, 0, 0])
+    return scored(draw, [0.0, 9, 8, 2.5, 0, 1, 0, 0], [0.1, 9, 8, 1.2, 0.7, 2, 0, 0])
 
 
 @span.case(points=1)
 def too_long(draw):
     """the best pairs are one and two tokens too long"""
-    return scored([0.0, 0, 0, 5, 0, 2.5, 0, 1], [0.1, 0, 0, 0.5, 1, 2, 5, 6])
+    return scored(draw, [0.0, 0, 0, 5, 0, 2.5, 0, 1], [0.1, 0, 0, 0.5, 1, 2, 5, 6])
 
 
 @span.case(points=1)
 def no_answer(draw):
     """no answer is better than every span"""
-    return scored([3.0, 0, 0, 2.1, 0, 1, 0, -5], [4.0, 0, 0, 1.2, 0.7, 2, 2.4, -5])
+    return scored(draw, [3.0, 0, 0, 2.1, 0, 1, 0, -5], [4.0, 0, 0, 1.2, 0.7, 2, 2.4, -5])
 
 
 @span.invariant

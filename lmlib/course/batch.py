@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -22,7 +23,7 @@ from lmlib.course import book, fingerprint, machine, memory, notebooks, paramete
 from lmlib.course.devices import Devices, require_devices
 from lmlib.course.errors import CourseError, InterruptedWorkError, WorkFailedError
 from lmlib.course.execution import Execution, Failure, Watch, execute, thread_settings
-from lmlib.course.notebooks import Notebook
+from lmlib.course.notebooks import Notebook, NotebookError
 from lmlib.course.progress_display import Display
 from lmlib.course.workers import Stop, Workers, WorkersLostError, workers
 
@@ -199,6 +200,9 @@ def _executed(
         return execute(task.notebook, task.path.parent, task.parameters, threads, watch, server, environment)
     except OSError as error:
         return Execution(0.0, failure=Failure("start", f"no temporary files can be written ({error.strerror})"))
+    except (NotebookError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        place = f"is there room in {tempfile.gettempdir()}?"
+        return Execution(0.0, failure=Failure("died", f"its process left a file that is not whole; {place} ({error})"))
 
 
 def _outcome(own: Workers, future: Future[Execution]) -> Execution:
@@ -358,7 +362,7 @@ def require_writable(out: Path) -> None:
     with _clear_sentence_when_unwritable(out, CourseError):
         probe = out / ".writable"
         notebooks.write_atomically(probe, "")
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another run may be trying the same
 
 
 @contextmanager

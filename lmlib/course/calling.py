@@ -1,5 +1,6 @@
 """A student's code called: what comes of it, or what it raises and where."""
 
+import inspect
 import linecache
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +41,8 @@ def _exception_sentence(error: BaseException, answer: Any) -> str:
 
 
 def _file_of(answer: Any) -> str | None:
-    """Where a function was written, or the first method of a class."""
+    """Where a function was written, or the first method of a class, below decorators such as `torch.no_grad()`."""
     written = [answer, *(vars(answer).values() if isinstance(answer, type) else ())]
+    written = [inspect.unwrap(each) if callable(each) else each for each in written]
     files = (getattr(getattr(each, "__code__", None), "co_filename", None) for each in written)
     return next(filter(None, files), None)

@@ -3,6 +3,7 @@
 Exit codes: 0 fine; 1 the work failed; 2 wrong use; 130 interrupted.
 """
 
+import io
 import signal
 import sys
 from enum import StrEnum
@@ -35,6 +36,9 @@ def lmbook() -> None:
 
 def main() -> None:
     """Run the command line; an error that a person can put right is one sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):  # on Windows a file or a pipe has the code page, without ✓ and 中文
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends all kernels, as Ctrl-C does
     try:
         app(prog_name="lmbook", args=_with_pairs_joined(sys.argv[1:]))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]  # the folder of lmlib
-CODE = (".py", ".yml", ".json")
+CODE = (".py", ".yml", ".json", ".txt")  # .txt: words and patterns of the small world
 
 
 def of(files: Iterable[Path]) -> str:

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from lmlib.course.checking import NOT_RUN, Result, assignment_of, check_notebook
 from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.notebooks import write_atomically
 from lmlib.course.outside import submitted
+from lmlib.course.sandbox.policy import SandboxError
 from lmlib.course.spreadsheets import harmless
-from lmlib.course.submission import SubmissionError, readable
+from lmlib.course.submission import SubmissionError, on_one_line, readable
 
 if TYPE_CHECKING:
     from lmlib.course.outside.grading import Grader
@@ -106,9 +107,20 @@ def _way(base: Path, timeout: float, secret: Path | None, sandbox: bool) -> Iter
     from lmlib.course.outside.limits import Limits
     from lmlib.course.outside.secret import read_or_make
 
-    known = released_assignments(base)
-    with Grader(read_or_make(secret), Limits(cell_seconds=timeout), sandbox=sandbox) as grader:
-        yield lambda student, path: _grade_outside(student, path, grader, known)
+    known, limits, key = released_assignments(base), Limits.for_cells(timeout), read_or_make(secret)
+    with ExitStack() as stack:
+        graders = [stack.enter_context(Grader(key, limits, sandbox=sandbox))]
+
+        def grade_one(student: str, path: Path) -> Grade:
+            try:
+                return _grade_outside(student, path, graders[-1], known)
+            except SandboxError:
+                raise
+            except WorkFailedError as error:  # one of its processes has ended, or no longer answers: a new one goes on
+                graders.append(stack.enter_context(Grader(key, limits, sandbox=sandbox)))
+                return Grade(student, readable(path.stem), 0.0, 0.0, status=f"not graded: {error}")
+
+        yield grade_one
 
 
 def remarks_of(result: Result) -> list[str]:
@@ -152,7 +164,8 @@ def line(row: Grade) -> str:
     """One row for the terminal."""
     mistakes = f"  [{', '.join(row.mistakes)}]" if row.mistakes else ""
     status = "" if row.status == "graded" else f"  {row.status.removeprefix('graded; ')}"
-    return f"{row.student:<20} {row.assignment:<36} {row.score:>5g} of {row.maximum:<5g}{mistakes}{status}"
+    said = f"{row.student:<20} {row.assignment:<36} {row.score:>5g} of {row.maximum:<5g}{mistakes}{status}"
+    return on_one_line(said)
 
 
 def as_json(grades: list[Grade]) -> str:

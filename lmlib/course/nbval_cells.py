@@ -54,7 +54,7 @@ class CellWatcher:
 
     def _new_rows(self) -> list[dict[str, Any]]:
         """The rows recorded since the last cell."""
-        lines = self.record.read_text("utf-8").splitlines() if self.record.exists() else []
+        lines = self.record.read_text("utf-8").split("\n")[:-1] if self.record.exists() else []
         new, self.read_lines = lines[self.read_lines :], len(lines)
         return [json.loads(line) for line in new]
 

@@ -77,7 +77,12 @@ def read(path: Path) -> Notebook:
         raise NotebookError(f"{path}: this is not a notebook (no list of cells; nbformat 4 is needed)")
     if not isinstance(nb.setdefault("metadata", {}), dict):
         raise NotebookError(f"{path}: this is not a notebook (its metadata are no names with values)")
-    return _converted(nb, lambda text: "".join(text) if isinstance(text, list) else text)
+    return _converted(nb, _joined)
+
+
+def _joined(text: Any) -> Any:
+    """Lines as one text; what is no list of lines stays as it is, and is refused by whoever needs a text."""
+    return "".join(text) if isinstance(text, list) and all(isinstance(line, str) for line in text) else text
 
 
 def _is_cell(cell: Any) -> bool:

@@ -1,6 +1,7 @@
 """The parameters of a notebook: the names that its cell tagged `parameters` sets, and values from the command line."""
 
 import ast
+import json
 from typing import Any
 
 from lmlib.course.errors import CourseError
@@ -51,9 +52,11 @@ def parse_value(text: str) -> Any:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+        value = ast.literal_eval(text)
+        json.dumps(value)
+    except (ValueError, SyntaxError, TypeError):
+        return text  # so are a set and bytes, which no notebook can be given
+    return value
 
 
 def refuse_unfit(name: str, nb: Notebook, given: dict[str, Any]) -> None:

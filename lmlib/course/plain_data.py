@@ -161,6 +161,8 @@ def _fingerprint(value: Any, salt: str) -> Any:
             "not_finite": int((~finite).sum()),
             "projections": _projections(np.where(finite, flat, 0.0), salt),
         }
+    if isinstance(value, np.ndarray):  # never written out: its shape may be any
+        return {"shape": list(value.shape), "array": True}
     if isinstance(value, str | list) and len(value) >= LONG and _is_discrete(value):
         return {"digest": digest(json.dumps(value), salt), "length": len(value)}
     if isinstance(value, list | tuple):

@@ -1,10 +1,16 @@
 """What shows that a check is worth its name: mistakes are caught and named, right answers accepted, mutants fail."""
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lmlib.course.assignment import AssignmentError, QuestionSource, Variant
 from lmlib.course.mutants import Mutant, mutants
 from lmlib.course.workbench import Workbench
+
+MUTANT_SECONDS = 20  # a loop whose step is left out never ends
 
 
 @dataclass
@@ -69,12 +75,36 @@ def _refused(bench: Workbench, question: str, other: Variant) -> str:
 
 
 def _survives(bench: Workbench, question: str, mutant: Mutant) -> bool:
-    """Whether a mutant gets full points. One that cannot even be run does not."""
+    """Whether a mutant gets full points. One that cannot even be run, or does not end, does not."""
     try:
-        verdict = bench.verdict(question, mutant.source, alone=True)
-    except AssignmentError:
+        with _stopped_after(MUTANT_SECONDS):
+            verdict = bench.verdict(question, mutant.source, alone=True)
+    except (AssignmentError, _EndlessError):
         return False
     return verdict.score == verdict.maximum
+
+
+class _EndlessError(BaseException):
+    """A mutant was stopped. No Exception, which would count as what the answer raises."""
+
+
+@contextmanager
+def _stopped_after(seconds: float) -> Iterator[None]:
+    """Raise _EndlessError when the block takes longer, where the system has such an alarm (not on Windows)."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise _EndlessError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)  # an alarm that somebody else waits for
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _useless(question: QuestionSource, changed: list[Mutant]) -> list[str]:

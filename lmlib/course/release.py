@@ -96,7 +96,7 @@ def make(bench: Workbench, *, with_answers: bool = False) -> Release:
 
 def _one_line_a_list(text: str) -> str:
     """JSON with each list of numbers on one line."""
-    return re.sub(r"\[\s+([-\d.,\se]+?)\s+\]", lambda numbers: "[" + " ".join(numbers[1].split()) + "]", text)
+    return re.sub(r"\[\n\s*([-\d.,\se]+?)\n\s*\]", lambda numbers: "[" + " ".join(numbers[1].split()) + "]", text)
 
 
 def _released(bench: Workbench, cell: dict[str, Any], role: str, question: str, answers: bool) -> dict[str, Any]:

@@ -100,7 +100,12 @@ def _carry_over(theirs: Notebook | None, release: Notebook, given: Given) -> Not
 def _copy_companion(source: Path, target: Path, update: bool) -> None:
     if not target.exists() or (update and source.read_bytes() != target.read_bytes()):
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        temporary = target.with_name(f".{target.name}.part")
+        try:
+            shutil.copyfile(source, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _free_name(path: Path) -> Path:

@@ -105,6 +105,11 @@ def _own_cell(source: str, name: str) -> Cell:
     return {**cell, "outputs": [], "execution_count": None}
 
 
+def on_one_line(text: str) -> str:
+    """A text as one line of a terminal: what a student wrote can begin no line, and move no cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def readable(name: str) -> str:
     """A file's name as text that can be stored and shown: bytes that are no UTF-8 are written out."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -5,9 +5,11 @@ on from there and ends in the same table.
 """
 
 import csv
+import hashlib
 import io
 import itertools
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,8 @@ from lmlib.course.progress_display import Display
 
 Combination = dict[str, Any]  # parameter → value
 OF_THE_MACHINE = ("died", "start")  # failures that another try may mend; an exception of the notebook is none
+OWN_COLUMNS = ("status", "metric", "value", "unit", "seconds")  # of the tables
+LONGEST_NAME = 120  # bytes; file systems take 255, and endings are added
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,13 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Combination]:
 
 
 def name_of(combination: Combination) -> str:
-    """A combination as one part of a path: width=32,seed=0."""
+    """A combination as one part of a path: width=32,seed=0; of a long one the beginning, and a hash of all."""
     name = ",".join(f"{key}={value}" for key, value in combination.items())
-    return "".join(char if char.isalnum() or char in "=,.-_+" else "_" for char in name)
+    clean = "".join(char if char.isalnum() or char in "=,.-_+" else "_" for char in name)
+    if len(clean.encode()) <= LONGEST_NAME:
+        return clean
+    start = clean.encode()[:LONGEST_NAME].decode("utf-8", "ignore")
+    return f"{start}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def sweep(notebook: Path, grid: Mapping[str, Sequence[Any]], settings: Settings, retries: int = 1) -> list[Run]:
@@ -84,7 +92,12 @@ def sweep(notebook: Path, grid: Mapping[str, Sequence[Any]], settings: Settings,
     runs when an argument is wrong, WorkFailedError at the end when runs failed, InterruptedWorkError on Ctrl-C.
     """
     base = book.root()
-    (path,) = book.select([notebook], base)
+    if taken := [name for name in grid if name in OWN_COLUMNS]:
+        raise CourseError(f"the tables have columns called {', '.join(taken)}; rename the parameter in the notebook")
+    selected = book.select([notebook], base)
+    if len(selected) > 1:
+        raise CourseError(f"{notebook}: {len(selected)} notebooks are there; a sweep runs one")
+    (path,) = selected
     stem, wanted = path.stem, combinations(grid)
     each = {f"{stem}/{name_of(one)}": replace(settings, given=settings.given | one) for one in wanted}
     batch.require_writable(settings.out)
@@ -176,9 +189,11 @@ def _write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     for name, values in columns.items():
-        if len({type(value) for value in values if value is not None} - {int, float}) > 1:
+        kinds = {float if type(value) is int else type(value) for value in values if value is not None}
+        if len(kinds) > 1:
             columns[name] = [str(value) for value in values]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # another sweep may be writing here, too
+    own = f"{socket.gethostname()}.{os.getpid()}"  # another sweep may be writing here, on this machine or another
+    temporary = path.with_name(f".{path.name}.{own}.part")
     pyarrow.parquet.write_table(pyarrow.table(columns), temporary)
     temporary.replace(path)
 
@@ -202,7 +217,8 @@ def plot(out: Path, x: str, metric: str, by: str | None, to: Path) -> None:
             raise CourseError(f"the sweep has no parameter {name!r}; it has: {', '.join(_parameters(rows[0]))}")
     curves: dict[str, dict[Any, list[float]]] = {}
     for row in rows:
-        curves.setdefault(f"{by} = {row[by]}" if by else metric, {}).setdefault(row[x], []).append(row["value"])
+        place = str(row[x]) if isinstance(row[x], list) else row[x]
+        curves.setdefault(f"{by} = {row[by]}" if by else metric, {}).setdefault(place, []).append(row["value"])
     fig, (ax,) = plots.figure(f"{metric} against {x}", width=6.4)
     for number, (label, points) in enumerate(curves.items()):
         places = sorted(points)
@@ -226,4 +242,4 @@ def _read_table(out: Path) -> list[dict[str, Any]]:
 
 
 def _parameters(row: Mapping[str, Any]) -> list[str]:
-    return [name for name in row if name not in ("status", "metric", "value", "unit")]
+    return [name for name in row if name not in OWN_COLUMNS]

@@ -129,7 +129,8 @@ class Loader(Iterator[Batch]):
     def __next__(self) -> Batch:
         chosen = [self.examples[i] for i in self.next_examples()]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_mixed(self.seed, "batch", self.n_batches))
+            # not torch.manual_seed, which starts every GPU's generator anew as well: dropout draws from that
+            torch.default_generator.manual_seed(_mixed(self.seed, "batch", self.n_batches))
             batch = self.collate(chosen)
         self.n_batches += 1
         return batch
@@ -151,14 +152,20 @@ class Loader(Iterator[Batch]):
         return self._order[1]
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader stands. The order of any epoch follows from the seed, so two numbers are enough."""
-        return {"seed": self.seed, "n_batches": self.n_batches, "n_examples": len(self.examples)}
+        """Where the loader stands, and of what it is: the order of any epoch follows from the seed."""
+        return {
+            "seed": self.seed,
+            "n_batches": self.n_batches,
+            "n_examples": len(self.examples),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+        }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on where the other loader stood. Raises ValueError when that had other examples or another seed."""
+        """Go on where the other loader stood. Raises ValueError when that was made otherwise."""
         own = self.state_dict()
-        for name in ("seed", "n_examples"):
-            if state[name] != own[name]:
+        for name in ("seed", "n_examples", "batch_size", "shuffle"):
+            if state.get(name, own[name]) != own[name]:  # older states lack the last two
                 raise ValueError(f"the state is of a loader with {name}={state[name]}; this one has {own[name]}")
         self.n_batches = state["n_batches"]
 

@@ -129,6 +129,10 @@ def _locate(entry: Entry, file: CorpusFile) -> Path:
         if sha256_of(path) != file.sha256:
             raise DataError(f"{path}: the file is damaged (its SHA-256 is not {file.sha256[:12]}…); delete it")
         return path
+    for path in (folder / entry.name / file.path for folder in local_folders()):
+        if path.is_file():
+            size = path.stat().st_size
+            raise DataError(f"{path}: the file is damaged ({size} bytes; {file.bytes} are expected); delete it")
     if file.url is None:
         raise DataError(
             f"{entry.name}/{file.path} was derived from a larger file and is not published as such; "

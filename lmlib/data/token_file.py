@@ -8,6 +8,7 @@ vocabulary has at most 65,536 entries, else in 4. Header: the 8 bytes LMTOKENS, 
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,7 +75,8 @@ def write_tokens(
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); make room there or choose another") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # what is wrong with the place was told by the error before
+            partial.unlink(missing_ok=True)
     return n
 
 
@@ -173,5 +175,6 @@ class TokenLoader(Loader):
         size = self.batch_size // n
         while True:
             own = self.next_examples()[rank * size : (rank + 1) * size]
-            yield self.collate([self.examples[i] for i in own])
-            self.n_batches += 1
+            batch = self.collate([self.examples[i] for i in own])
+            self.n_batches += 1  # before it is given, as in `__next__`: a checkpoint after this step counts it
+            yield batch

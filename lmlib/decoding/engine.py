@@ -147,7 +147,8 @@ class Run:
         why = self.ending.why(written.tokens)
         if self.constraint is not None and why != "token":
             state = self.states[row] = self.constraint.advance(self.states[row], token)
-            if self.constraint.complete(state) and not (self.ending.token_ids and self.constraint.allowed(state)):
+            ends = self.constraint.complete(state) and not (self.ending.token_ids and self.constraint.allowed(state))
+            if ends and why != "string":  # a stop string is cut from the text
                 why = "constraint"
         if why is not None:
             written.end(why, self.ending.stop)

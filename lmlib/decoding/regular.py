@@ -3,7 +3,8 @@
 A pattern is a term; its derivative by a character is the term of what may follow it, and where a term may end it is
 nullable. Source: Brzozowski 1964. Supported: literals, `.`, classes `[a-z]` `[^…]` `\\d` `\\w` `\\s` and their
 complements, groups `(…)` `(?:…)`, `|`, `*` `+` `?` `{m}` `{m,}` `{m,n}`, and `\\` before a sign. Patterns match the
-whole text; `^`, `$`, look-around and back-references are refused.
+whole text; `\\d` `\\w` `\\s` are those of ASCII (for Chinese: `[一-龥]`); `^`, `$`, look-around and back-references are
+refused.
 """
 
 from dataclasses import dataclass
@@ -235,7 +236,10 @@ class _Parser:
             return item.ranges
         self.take()
         sign = self.take()
-        last = self.escape().ranges[0][0] if sign == "\\" else sign
+        end = self.escape() if sign == "\\" else Chars(((sign, sign),))
+        last, highest = end.ranges[0]
+        if end.negated or len(end.ranges) > 1 or last != highest:
+            raise self.error("a range that ends in a class")
         if last < low:
             raise self.error(f"a range {low}-{last} in the wrong order")
         return ((low, last),)

@@ -1,7 +1,7 @@
 """From scores to a choice: filters that leave out unlikely tokens, and the draw.
 
 Every filter takes scores (R, V) and gives scores (R, V), with minus infinity at what is left out; the most likely token
-always stays. Shapes: R rows, V vocabulary.
+always stays, except in `typical`. Shapes: R rows, V vocabulary.
 """
 
 import math
@@ -69,7 +69,7 @@ class Sampling:
             raise ValueError(
                 f"temperature must be above 0; got {self.temperature}. For the most likely token: sampling=None"
             )
-        if self.top_k is not None and (self.top_k != int(self.top_k) or self.top_k < 1):
+        if self.top_k is not None and (not isinstance(self.top_k, int) or self.top_k < 1):
             raise ValueError(f"top_k must be a whole number of 1 or more; got {self.top_k}")
         for name in ("top_p", "min_p", "typical_p"):
             value = getattr(self, name)

@@ -21,6 +21,8 @@ class Stop:
     decode: Decode | None = None
 
     def __post_init__(self) -> None:
+        if self.tokens is not None:
+            object.__setattr__(self, "tokens", tuple(self.tokens))  # a generator could be read only once
         if isinstance(self.strings, str):
             raise TypeError(f"strings must be a tuple of texts; got the one text {self.strings!r}: put it in a tuple")
         if "" in self.strings:

@@ -6,7 +6,7 @@ Shapes: B windows, T tokens, V vocabulary.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,12 +43,22 @@ def token_log_probabilities(
         group = starts[at : at + batch_size]
         batch = torch.stack([inputs[start : start + width] for start in group])  # (B, width)
         wanted = torch.stack([targets[start : start + width] for start in group])
-        log_p = model(input_ids=batch).logits.float().log_softmax(-1)  # (B, width, V)
+        log_p = token_logits(model, batch).float().log_softmax(-1)  # (B, width, V)
         log_p = log_p.gather(-1, wanted[..., None]).squeeze(-1).cpu()
         for start, row in zip(group, log_p, strict=True):
             scores[done : start + width] = row[done - start :]
             done = start + width
     return scores
+
+
+def token_logits(model: Any, input_ids: Tensor) -> Tensor:
+    """The model's logits (B, T, V) for ids (B, T). Raises ValueError when it has no head that scores every position."""
+    logits = model(input_ids=input_ids).logits
+    if logits is None or logits.shape[:2] != input_ids.shape:
+        raise ValueError(
+            f"{type(model).__name__} does not score a token at each position; take a model with a language-model head"
+        )
+    return cast(Tensor, logits)
 
 
 def _check_window(model: object, input_ids: Tensor, window: int, stride: int, start_id: int | None) -> None:

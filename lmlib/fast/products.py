@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -108,7 +109,13 @@ def in_blocks(weight: Tensor, bias: Tensor | None, rows: int) -> Product:
     """x Wᵀ + b by oneDNN, with W arranged in blocks for products of about this many rows."""
     ops = torch.ops.mkldnn
     arranged = ops._reorder_linear_weight(weight, rows)
-    return lambda x: ops._linear_pointwise(x, arranged, bias, "none", [], "")
+
+    def product(x: Tensor) -> Tensor:
+        if x.dtype != weight.dtype:  # as of autocast
+            return F.linear(x, weight, bias)
+        return cast(Tensor, ops._linear_pointwise(x, arranged, bias, "none", [], ""))
+
+    return product
 
 
 @functools.cache

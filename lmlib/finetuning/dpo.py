@@ -3,7 +3,8 @@
 The reward of an answer is beta · (ln P of the tuned model - ln P of the reference model), and the loss is that of
 guessing from the difference of two rewards which answer was chosen. The reference is a frozen model, or, with LoRA, the
 model itself with its adapters off.
-Shapes: P pairs, T length, V vocabulary; in a batch of 2P rows the chosen answers come first, the rejected ones after.
+Shapes: P pairs, T length, V vocabulary; in a batch of 2P rows each chosen answer has its rejected one behind it,
+so that any share of the pairs is a share of the rows, as several processes cut a batch.
 Source: Rafailov et al. 2023, equation 7.
 """
 
@@ -23,10 +24,10 @@ Batch = dict[str, Tensor]
 
 
 def preference_collator(collate: Callable[[list[Any]], Batch]) -> Callable[[list[tuple[Any, Any]]], Batch]:
-    """A collator for pairs (chosen, rejected), from one for examples: rows 0..P-1 chosen, P..2P-1 rejected."""
+    """A collator for pairs (chosen, rejected), from one for examples: rows 0, 2, 4... chosen, 1, 3, 5... rejected."""
 
     def both(pairs: list[tuple[Any, Any]]) -> Batch:
-        return collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs])
+        return collate([answer for pair in pairs for answer in pair])
 
     return both
 
@@ -58,20 +59,20 @@ def dpo_loss(tuned: Tensor, reference: Tensor, beta: float) -> Tensor:
 
 
 def margins(values: Tensor) -> Tensor:
-    """(2P,) values of chosen, then rejected answers → (P,) differences. Raises ValueError for an odd number."""
+    """(2P,) values, a chosen, then its rejected answer → (P,) differences. Raises ValueError for an odd number."""
     if values.dim() != 1 or len(values) % 2 or not len(values):
         raise ValueError(
-            f"a batch of preferences has an even number of rows, the chosen ones first; got {tuple(values.shape)}"
+            "a batch of preferences has an even number of rows, of each pair the chosen one first; "
+            f"got {tuple(values.shape)}"
         )
-    chosen, rejected = values.chunk(2)
-    return chosen - rejected
+    return values[0::2] - values[1::2]
 
 
 class PreferenceLoss:
     """The loss of a batch of preferences, as `training.train(..., loss=)` calls it.
 
-    Without `reference` the model must have LoRA adapters, and is its own reference with them off. A low `beta` lets the
-    model go far from the reference.
+    It is a mean over pairs, and `count` says so to the loop. Without `reference` the model must have LoRA adapters, and
+    is its own reference with them off. A low `beta` lets the model go far from the reference.
     """
 
     def __init__(self, beta: float = 0.1, reference: nn.Module | None = None):
@@ -89,6 +90,11 @@ class PreferenceLoss:
         return dpo_loss(
             answer_log_probabilities(model, batch), self.reference_log_probabilities(model, batch), self.beta
         )
+
+    @staticmethod
+    def count(model: Any, batch: Batch) -> int:
+        """Over how many pairs the loss is a mean."""
+        return len(batch["labels"]) // 2
 
     @torch.no_grad()
     def reference_log_probabilities(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -112,6 +118,10 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 @torch.no_grad()
 def share_preferred(model: nn.Module, batches: Sequence[Batch]) -> float:
     """The share of pairs whose chosen answer has the higher ln P; half a point where both have the same."""
+    if not batches:
+        raise ValueError("there is no batch of preferences to count in")
+    device = next(model.parameters()).device
+    moved = ({name: tensor.to(device) for name, tensor in batch.items()} for batch in batches)
     with _evaluating(model):
-        found = torch.cat([margins(answer_log_probabilities(model, batch)) for batch in batches])
+        found = torch.cat([margins(answer_log_probabilities(model, batch)) for batch in moved])
     return float(((found > 0).float() + 0.5 * (found == 0)).mean())

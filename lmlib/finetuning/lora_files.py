@@ -28,6 +28,9 @@ NOT_DONE: dict[str, tuple[Any, ...]] = {
     "lora_bias": (False, None),
     "layers_to_transform": (None, []),
     "exclude_modules": (None, []),
+    "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),  # others change the weights beneath
+    "use_qalora": (False, None),
+    "alora_invocation_tokens": (None, []),
 }
 
 

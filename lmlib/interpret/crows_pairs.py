@@ -4,6 +4,7 @@ A model without a preference picks it in half of the pairs. Source: Nangia et al
 Shapes: T tokens of a sentence.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -47,6 +48,8 @@ def preferences(pairs: Iterable[tuple[str, str, str]], compare: Compare) -> dict
     outcomes: dict[str, list[float]] = {"all": []}
     for first, second, kind in pairs:
         scores = compare(first, second)
+        if math.isnan(scores[0] - scores[1]):
+            raise ValueError(f"the scores of a pair are no numbers to compare: {scores} for {first!r} and {second!r}")
         for name in ("all", kind):
             outcomes.setdefault(name, []).append(scores[0] - scores[1])
     if not outcomes["all"]:

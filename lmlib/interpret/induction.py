@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmlib.evaluation.language_models import token_logits
 from lmlib.interpret.attention_maps import attention_maps, require_eval
 
 
@@ -60,7 +61,7 @@ def losses_of_copies(model: nn.Module, input_ids: Tensor, period: int) -> tuple[
     """
     require_eval(model)
     check_repeated(input_ids, period)
-    logits = model(input_ids=input_ids).logits[:, :-1].float()  # (B, T - 1, V) predict the tokens from 1 on
+    logits = token_logits(model, input_ids)[:, :-1].float()  # (B, T - 1, V) predict the tokens from 1 on
     losses = F.cross_entropy(logits.transpose(1, 2), input_ids[:, 1:], reduction="none")  # (B, T - 1)
     second = losses[:, -(period - 1) :]
     first = losses[:, -(2 * period - 1) : -period]

@@ -27,7 +27,8 @@ def logit_lens(model: nn.Module, **batch: Any) -> Tensor:
             f"head; got {type(model).__name__} with head={getattr(model, 'head', None)!r}"
         )
     out = model(**batch, inspect=True)
-    return torch.stack([*(read(model, state) for state in out.hidden_states[:-1]), out.logits])
+    states = (state[:, : out.logits.size(1)] for state in out.hidden_states[:-1])  # VL-BERT scores its words alone
+    return torch.stack([*(read(model, state) for state in states), out.logits])
 
 
 def read(model: CausalModel | Bert, state: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ def read(model: CausalModel | Bert, state: Tensor) -> Tensor:
     if isinstance(model, Bert):
         return model.masked_head(state)
     norm = model.decoder.final_norm
-    return model.output(state if norm is None else norm(state))
+    return model.scores(state if norm is None else norm(state))
 
 
 def top_tokens(logits: Tensor) -> tuple[Tensor, Tensor]:

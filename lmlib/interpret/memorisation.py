@@ -103,7 +103,9 @@ def _extended(
         scores = model(begun.to(scores.device), cache=cache, last_only=True).logits[:, -1]
     log_p = scores.double().log_softmax(-1).cpu()[:, choices]  # (M, choices)
     totals = sums[:, None] + log_p
-    rows, which = (totals >= least).nonzero(as_tuple=True)
+    place = begun.size(1)
+    own = (begun == torch.tensor(canary.secret[:place])).all(1)[:, None] & (choices == canary.secret[place])
+    rows, which = ((totals >= least) | own).nonzero(as_tuple=True)  # rounding must not lose the secret itself
     return torch.cat([begun[rows], choices[which, None]], dim=1), totals[rows, which]
 
 

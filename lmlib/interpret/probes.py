@@ -108,6 +108,11 @@ def probe_layers(
 
     Words that the training tokens do not have are left out of the test: no probe can know their control label.
     """
+    if is_train.dtype != torch.bool or is_train.shape != labels.shape:
+        raise ValueError(
+            f"is_train must be bool (N,), True at tokens to train on; got {is_train.dtype} {tuple(is_train.shape)}. "
+            "From a 0/1 mask: is_train.bool()"
+        )
     control = control_labels(words, labels, seed)
     known = {word for word, train in zip(words, is_train.tolist(), strict=True) if train}
     is_test = ~is_train & torch.tensor([word in known for word in words])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from lmlib.evaluation.language_models import token_logits
 from lmlib.interpret.attention_maps import require_eval
 
 Encode = Callable[[str], list[int]]
@@ -38,6 +39,6 @@ def masked_log_probabilities(
         rows = torch.arange(len(part), device=at.device)
         masked = input_ids.repeat(len(part), 1)  # (N, T)
         masked[rows, part] = mask_id
-        log_p = model(input_ids=masked).logits[rows, part].float().log_softmax(-1)  # (N, V)
+        log_p = token_logits(model, masked)[rows, part].float().log_softmax(-1)  # (N, V)
         scores.append(log_p[rows, input_ids[part]].cpu())
     return torch.cat(scores)

@@ -22,8 +22,9 @@ N_DRAWN = 10_000  # so many are drawn where there are more
 class Effect:
     """How far two groups of scores lie apart.
 
-    `difference` of the means; `size`, the same in standard deviations of all scores, from -2 to 2; `p`, one-sided: the
-    share of splits into two groups of these sizes that differ at least as much, of all splits if `exact`.
+    `difference` of the means; `size`, the same in standard deviations of all scores, from -2 to 2 for groups of one
+    size; `p`, one-sided: the share of splits into two groups of these sizes that differ at least as much, of all
+    splits if `exact`.
     """
 
     difference: float

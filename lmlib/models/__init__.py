@@ -53,6 +53,8 @@ def from_pretrained(
     if (folder / "modules.json").is_file() and new_head is None:
         from lmlib.models.sentence_encoder import SentenceEncoder
 
+        if config_changes:
+            raise ValueError(f"a sentence encoder takes no changes; got {', '.join(config_changes)} without new_head")
         return SentenceEncoder.from_folder(folder)
     values = hub.read_json(folder / "config.json")
     if "model_type" not in values:

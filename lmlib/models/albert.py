@@ -6,7 +6,7 @@ two consecutive sentences were swapped (sentence-order prediction), not whether 
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -39,12 +39,9 @@ class AlbertConfig(BertConfig):
     attention_dropout: float = 0.0
     head_dropout: float = 0.1
 
-    @classmethod
-    def check_peer(cls, values: dict[str, Any]) -> None:
-        super().check_peer(values)
-        n_layers, n_groups = values.get("num_hidden_layers", cls.n_layers), values.get("num_hidden_groups", 1)
-        if not 1 <= n_groups <= n_layers:
-            raise ValueError(f"n_groups must lie in 1..{n_layers}, the number of layers; got {n_groups}")
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_groups <= self.n_layers:
+            raise ValueError(f"n_groups must lie in 1..{self.n_layers}, the number of layers; got {self.n_groups}")
 
 
 class AlbertEmbeddings(BertEmbeddings):

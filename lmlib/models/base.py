@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -138,10 +138,10 @@ class PretrainedModel(nn.Module):
         """
         values = hub.read_json(folder / "config.json")
         config = cls.config_class.from_peer(values)
-        for name, value in config_changes.items():
-            if not hasattr(config, name):
-                raise ValueError(f"{type(config).__name__} has no field {name!r}")
-            setattr(config, name, value)
+        unknown = [name for name in config_changes if name not in {f.name for f in fields(config)}]
+        if unknown:
+            raise ValueError(f"{type(config).__name__} has no field {unknown[0]!r}")
+        config = replace(config, **config_changes)  # the constructor checks the values
         head = new_head or cls._head_of(values, folder)
         stored = hub.read_weights(folder)
         model = cls.for_weights(config, head, stored, head_is_new=new_head is not None)
@@ -217,7 +217,8 @@ class PretrainedModel(nn.Module):
         rest = [name for name in stored if name not in used]
         rest = [name for name in rest if not any(re.search(pattern, name) for pattern in self.DERIVED)]
         if skip_head:  # the old head goes; what belongs to the backbone must still be used
-            rest = [name for name in rest if self.PREFIX and name.startswith(self.PREFIX)]
+            parts = {name.partition(".")[0] for name in used}  # the backbone's: embeddings, encoder, ... or the prefix
+            rest = [name for name in rest if name.partition(".")[0] in parts]
         return rest
 
     def _all_names(self, prefix: str, with_head: bool = True) -> dict[str, Stored]:
@@ -288,7 +289,9 @@ def check_attention_mask(attention_mask: Tensor, batch: int, length: int) -> Non
             f"attention_mask must be ({batch}, {length}), one entry a token, cached ones included; "
             f"got {tuple(attention_mask.shape)}"
         )
-    if attention_mask.is_floating_point() and not ((attention_mask == 0) | (attention_mask == 1)).all():
+    waits = attention_mask.is_cuda or torch.compiler.is_compiling()  # on a GPU the look would wait for the device
+    looked_at = attention_mask.is_floating_point() or (attention_mask.dtype != torch.bool and not waits)
+    if looked_at and not ((attention_mask == 0) | (attention_mask == 1)).all():
         raise ValueError(
             "attention_mask must hold 1 at real tokens and 0 at padding; got other values. "
             "From an additive mask: attention_mask == 0"

@@ -6,14 +6,13 @@ Shapes: B batch, T new tokens, S all tokens (cached and new), C d_model, V vocab
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lmlib.attention import KeyValueCache, padding_mask
 from lmlib.models.base import (
-    Config,
     Output,
     PretrainedModel,
     Stored,
@@ -23,12 +22,12 @@ from lmlib.models.base import (
     check_index,
     count_positions,
 )
-from lmlib.models.heads import class_loss, next_token_loss
+from lmlib.models.heads import LabelledConfig, class_loss, next_token_loss
 from lmlib.transformer import Shape, Stack
 
 
 @dataclass
-class CausalConfig(Config):
+class CausalConfig(LabelledConfig):
     """What every decoder-only family has; each sets its own defaults."""
 
     vocab_size: int = 50257
@@ -41,18 +40,6 @@ class CausalConfig(Config):
     initializer_std: float = 0.02
     pad_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
-    n_labels: int = 2
-
-    @classmethod
-    def from_peer(cls, values: dict[str, Any]) -> Self:
-        config = super().from_peer(values)
-        config.n_labels = len(values.get("id2label") or {}) or values.get("num_labels", 2)
-        return config
-
-    def to_peer(self) -> dict[str, Any]:
-        values = super().to_peer()
-        n_labels = values.pop("n_labels")
-        return values | {"id2label": {str(i): f"LABEL_{i}" for i in range(n_labels)}}
 
     def shape(self) -> Shape:
         """The stack of blocks."""

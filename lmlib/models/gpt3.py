@@ -5,7 +5,7 @@ length and not with its square. The weights were never published; a checkpoint o
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,16 +23,13 @@ class Gpt3Config(Gpt2Config):
     band_width: int = 256  # tokens that a banded layer sees, its own included; the paper does not tell
     banded_layers: list[int] | None = None  # every second one if not given; none is GPT-2
 
-    @classmethod
-    def from_peer(cls, values: dict[str, Any]) -> Self:
-        config = super().from_peer(values)
-        wrong = [i for i in config.banded() if not 0 <= i < config.n_layers]
-        if wrong or config.band_width < 1:
+    def __post_init__(self) -> None:
+        wrong = [i for i in self.banded() if not 0 <= i < self.n_layers]
+        if wrong or self.band_width < 1:
             raise ValueError(
-                f"banded_layers {wrong} are not among the {config.n_layers} layers, or band_width "
-                f"{config.band_width} is below 1"
+                f"banded_layers {wrong} are not among the {self.n_layers} layers, or band_width "
+                f"{self.band_width} is below 1"
             )
-        return config
 
     def banded(self) -> list[int]:
         """The layers that see only a band."""

@@ -25,8 +25,9 @@ class LabelledConfig(Config):
     def from_peer(cls, values: dict[str, Any]) -> Self:
         config = super().from_peer(values)
         names = values.get("id2label") or {}
-        config.label_names = [names[i] for i in sorted(names, key=int)] or None
         config.n_labels = len(names) or values.get("num_labels", cls.n_labels)
+        given = [names[i] for i in sorted(names, key=int)]
+        config.label_names = None if given == [f"LABEL_{i}" for i in range(len(given))] else given
         return config
 
     def to_peer(self) -> dict[str, Any]:

@@ -125,8 +125,8 @@ class Llama(CausalModel):
 
     def rotary(self, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         self.rates = self.rates.to(position_ids.device)
-        cos, sin = turned(position_ids, self.rates, self.word.weight.dtype)  # (B, T, D)
-        return cos[:, None], sin[:, None]
+        cos, sin = turned(position_ids, self.rates, self.word.weight.dtype)  # (B, T, D), or (T, D) for all rows
+        return cos[..., None, :, :], sin[..., None, :, :]
 
     def stored_names(self) -> dict[str, Stored]:
         names: dict[str, Stored] = {"word.weight": "embed_tokens.weight", "decoder.final_norm.weight": "norm.weight"}

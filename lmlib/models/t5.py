@@ -171,7 +171,7 @@ class T5(EncoderDecoder):
 
     def tied_names(self) -> dict[str, str]:
         copies = ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"]
-        if self.output is None:
+        if self.head == "language_model" and self.output is None:
             copies.append("lm_head.weight")
         return dict.fromkeys(copies, "embedding.weight")
 

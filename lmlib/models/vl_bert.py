@@ -57,9 +57,10 @@ def box_geometry(boxes: Tensor, image_size: Tensor, width: int) -> Tensor:
     image, has width / 8 wavelengths, from 2π % on, growing up to a thousandfold. Source: section 3.2; the percent and
     the thousand are those of the authors' program.
     """
-    percent = 100 * boxes / torch.cat([image_size, image_size], dim=-1)
+    dtype = torch.promote_types(boxes.dtype, torch.float32)  # 100 · 800 is beyond float16; bfloat16 loses the angle
+    percent = 100 * boxes.to(dtype) / torch.cat([image_size, image_size], dim=-1)
     n = width // 8
-    rates = 1000 ** (-torch.arange(n, device=boxes.device, dtype=boxes.dtype) / n)
+    rates = 1000 ** (-torch.arange(n, device=boxes.device, dtype=dtype) / n)
     angles = percent[..., None] * rates  # (..., 4, n)
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 

@@ -116,7 +116,7 @@ class Xlnet(PretrainedModel):
         if head == "classification":
             self.summary = nn.Linear(config.d_model, config.d_model)
         for name, parameter in self.named_parameters():
-            if parameter.dim() > 1 or name.endswith("_bias"):
+            if parameter.dim() > 1:
                 nn.init.normal_(parameter, std=config.initializer_std)
             elif name.endswith(".bias") or name == "lm_bias":
                 nn.init.zeros_(parameter)

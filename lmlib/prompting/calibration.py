@@ -14,7 +14,10 @@ def calibrated(scores: Tensor, content_free: Tensor) -> Tensor:
     2021, section 5, W = diag(p_cf)⁻¹ and b = 0, divided by the sum in place of a softmax: the best label is the same.
     """
     _check(scores, content_free)
-    return (scores.log_softmax(-1) - content_free.softmax(-1).mean(0).log()).softmax(-1)
+    even = content_free.log_softmax(-1).logsumexp(0)  # in logarithms, where nothing underflows; M falls out below
+    if even.isneginf().any():
+        raise ValueError("a label has probability 0 after every input without content; nothing can be divided by it")
+    return (scores.log_softmax(-1) - even).softmax(-1)
 
 
 def relative_to_domain(scores: Tensor, domain: Tensor) -> Tensor:

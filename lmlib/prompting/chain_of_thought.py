@@ -89,6 +89,8 @@ def solve(
     `shown` stands before each question: worked examples for a model that learned from text only.
     """
     working = working or Working()
+    if isinstance(questions, str):
+        raise TypeError(f"questions are a list of texts; got the one text {questions[:40]!r}")
     if not questions:
         raise ValueError("there is no question to solve")
     stop = Stop(tokens=None, strings=(working.end,), decode=decode)

@@ -96,6 +96,8 @@ def _fill(model: Any, gaps: Sequence[Gap]) -> Tensor:
         total[rows] += surest
         ids[rows, place] = wanted[rows, place]
         open_[rows, place] = False
+    if total.isnan().any():
+        raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
     return total.cpu()
 
 

@@ -73,6 +73,8 @@ def answer_log_probabilities(
     for start in range(0, len(order), batch_size):
         group = order[start : start + batch_size]
         total[group] = _batch([prompts[i] for i in group], [answers[i] for i in group], model)
+    if total.isnan().any():
+        raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
     return AnswerScores(total, torch.tensor([[len(answer) for answer in row] for row in answers]))
 
 

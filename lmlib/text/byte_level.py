@@ -7,6 +7,7 @@ decode to exactly these bytes. Source: Radford et al. 2019, section 2.2.
 from collections.abc import Iterator, Sequence
 
 import regex
+from torch import Tensor
 
 from lmlib.text.tokenizer import Tokenizer
 
@@ -48,10 +49,13 @@ class ByteLevel(Tokenizer):
     """A tokenizer whose pieces are byte strings, written in visible characters."""
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of bytes that need not be UTF-8, without a template; `decode_bytes` gives the same bytes again."""
+        """Ids of bytes that need not be UTF-8, without a template; `decode_bytes` gives these bytes again.
+
+        Not so where the tokenizer normalises texts, or puts a space before them.
+        """
         return self.encode_plain(data.decode("utf-8", "surrogateescape"))
 
-    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+    def decode_bytes(self, ids: Sequence[int] | Tensor) -> bytes:
         """The bytes of these ids."""
         return self._bytes(self.tokens(ids))
 

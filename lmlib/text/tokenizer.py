@@ -101,8 +101,9 @@ class Tokenizer(ABC):
         self.check_has(piece)
         return self.vocabulary[piece]
 
-    def tokens(self, ids: Sequence[int]) -> list[str]:
+    def tokens(self, ids: Sequence[int] | Tensor) -> list[str]:
         """The pieces of these ids."""
+        ids = ids.tolist() if isinstance(ids, Tensor) else ids
         unknown = [i for i in ids if i not in self.pieces]
         if unknown:
             raise ValueError(f"no piece has the id {unknown[0]}; the vocabulary has {len(self.pieces)} pieces")
@@ -129,7 +130,7 @@ class Tokenizer(ABC):
         rows = [(i, kind) for name, kind in self.template.pair for i in parts[name]]
         return [i for i, _ in rows], [kind for _, kind in rows]
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+    def decode(self, ids: Sequence[int] | Tensor, skip_special_tokens: bool = False) -> str:
         """The text of these ids; special tokens are written out, or skipped."""
         pieces = self.tokens(ids)
         if skip_special_tokens:

@@ -34,6 +34,8 @@ class Vocabulary:
 
     def encode(self, words: Iterable[str]) -> list[int]:
         """The ids of these words; words without an id become the unknown word, or are left out where there is none."""
+        if isinstance(words, str):
+            raise TypeError(f"words are a list; got the string {words[:40]!r}. Split it first")
         ids = (self.ids.get(word, self.unknown) for word in words)
         return [i for i in ids if i is not None]
 

@@ -7,6 +7,7 @@ tensors, numbers and text only, never code.
 import os
 import pickle
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def save_checkpoint(folder: str | Path, step: int, state: dict[str, Any], keep: 
         partial.replace(path)
         _sync_folder(folder)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         why = error.__context__ if isinstance(error.__context__, OSError) else error  # torch covers it by another
         raise CheckpointFileError(
             f"{path} cannot be written ({why}); the checkpoints before it are whole. Free some room and run again"

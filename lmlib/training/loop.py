@@ -54,19 +54,21 @@ def train(
     config: TrainingConfig,
     *,
     loss: Loss = model_loss,
-    count: Count = real_labels,
+    count: Count | None = None,
     evaluate: Evaluate | None = None,
     processes: OneProcess | None = None,
 ) -> Log:
     """Train the model in place and return what happened; it ends in evaluation mode.
 
     batches: without end, each a dict of tensors. loss(model, batch) is a mean over count(model, batch) labels, which is
-    asked for where several batches, or processes, make a step. evaluate(model) gives named numbers, and cannot change
-    the run. processes: those that run it together (`parallel.start`), if this one is not alone.
+    asked for where several batches, or processes, make a step; if not given, loss.count or else `real_labels`.
+    evaluate(model) gives named numbers, and cannot change the run. processes: those that run it together
+    (`parallel.start`), if this one is not alone.
     With config.folder the run is kept there, and the same call goes on from its newest checkpoint, bit for bit.
     Raises TrainingError when the loss is not finite, CheckpointFileError when the run cannot be kept.
     """
     processes = processes or OneProcess(config.torch_device())
+    count_labels: Count = count if count is not None else getattr(loss, "count", real_labels)
     processes.check(config)
     set_recompute(model, config.recompute)
     fast_path = TrainingPath(model, processes.device, config.precision) if config.fast else None
@@ -85,7 +87,7 @@ def train(
             set_rate(optimizers, share)
             meter.begin()
             parts = [next_batch(source, processes.device, step) for _ in range(config.accumulation)]
-            weights = weights_of(parts, partial(count, model), processes)
+            weights = weights_of(parts, partial(count_labels, model), processes)
             with fast_path.step(rows_of(parts)) if fast_path else nullcontext():
                 own_value = add_gradients(objective, parts, weights, config.precision)
             own_norm = processes.clip_gradients(model, config.clip)
@@ -134,6 +136,11 @@ def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor], proce
     if len(parts) == processes.n_rows == 1:
         return [1.0]
     counts = [float(count(part)) for part in parts]
+    if not all(counts):
+        raise ValueError(
+            f"a batch, or this process's rows of one, has no label to learn from (labels: {counts}); take more rows, "
+            "or leave out texts that have none"
+        )
     all_counts = processes.mean(sum(counts))
     return [n / all_counts for n in counts]
 

@@ -33,5 +33,5 @@ def load_random_state(state: dict[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    for gpu, kept in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):  # here there may be fewer
+        torch.cuda.set_rng_state(kept, gpu)

@@ -60,6 +60,11 @@ class TextData:
         """The loader of the training text, and batches of the text that is held out."""
         ids = torch.tensor(Bytes().encode(self.text()))
         n_held_out = int(len(ids) * HELD_OUT)
+        if n_held_out < self.length:
+            raise ValueError(
+                f"the text has {len(ids)} tokens, and of its end {n_held_out} are held out, which do not fill one "
+                f"window of {self.length}; shorten the windows or take a longer text"
+            )
         windows = Windows(ids[:-n_held_out], self.length)
         rows = ids[-n_held_out:].unfold(0, self.length, self.length)[:EVALUATED_WINDOWS]
         return Loader(windows, self.batch_size, next_tokens, self.seed), _batches(list(rows), self.batch_size)

@@ -86,7 +86,7 @@ class ShardedLinear(JoinedLinear):
     """One process's slice of a linear layer; `cuts` says of each divided parameter how."""
 
     def __init__(self, whole: nn.Linear, cuts: dict[str, Cut], shards: DeviceMesh):
-        if not isinstance(whole, nn.Linear):
+        if type(whole) not in (nn.Linear, JoinedLinear):  # LoRA's is an nn.Linear too, and would lose its adapters
             raise TypeError(f"a linear layer is needed to divide it; got {type(whole).__name__}: merge adapters first")
         super().__init__(whole.in_features, whole.out_features, whole.bias is not None, device="meta")
         self.cuts, self.shards = cuts, shards

@@ -4,6 +4,7 @@ MFU, model FLOPs utilisation, is the share of the device's arithmetic that the m
 twice, moved or waited for lowers it. Source: Chowdhery et al. 2022 (PaLM), section 4.1 and appendix B.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +35,7 @@ def peak_operations(device_name: str, precision: str) -> float | None:
 
     There is no entry for processors: what they could do depends on a clock that they change themselves.
     """
-    return next((peaks[precision] for name, peaks in PEAKS.items() if name in device_name), None)
+    return next((peaks[precision] for name, peaks in PEAKS.items() if re.search(rf"\b{name}\b", device_name)), None)
 
 
 def operations_per_token(model: nn.Module, length: int) -> float:

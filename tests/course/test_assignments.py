@@ -14,6 +14,7 @@ from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChe
 from lmlib.course import notebooks
 from lmlib.course.asking import ask
 from lmlib.course.assignment import all_assignments, clear_solution, read
+from lmlib.course.checks import decode_outcome
 from lmlib.course.plain_data import Outcome
 from lmlib.course.proof import prove, table
 from lmlib.course.questions import AskedQuestion
@@ -188,3 +189,17 @@ def test_expected_outcome_is_compared_within_the_stated_tolerance(seed):
     right = ask(parts.way, bench.answers("heads")["multi_head_attention"], inputs).value
     assert parts.compare(Outcome(right + parts.atol / 2), Outcome(right), inputs) == []
     assert parts.compare(Outcome(right * 1.001 + 1e-3), Outcome(right), inputs) != []
+
+
+@each_assignment
+def test_a_table_of_what_was_handed_out_solves_no_question(bench, seed):
+    for name in bench.assignment.questions:
+        parts, handed_out = bench.parts(name), bench.released.data["questions"][name]["expected"]
+        if not isinstance(parts, AskedQuestion):
+            continue
+        answer, learnt = bench.answers(name)[parts.name], 0
+        for case in parts.cases:
+            drawn = [parts.inputs(case, other) for other in range(seed + 1, seed + 6)]
+            known = decode_outcome(handed_out[case.name])
+            learnt += case.points * all(not parts.compare(known, ask(parts.way, answer, x), x) for x in drawn)
+        assert learnt < sum(case.points for case in parts.cases), name

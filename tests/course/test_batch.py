@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lmlib.course import batch, fingerprint
+from lmlib.course import batch, execution, fingerprint
 from lmlib.course.batch import Settings
 from lmlib.course.errors import CourseError, WorkFailedError
 from lmlib.course.execution import Execution, Failure
@@ -333,3 +333,33 @@ def test_a_read_only_output_folder_is_refused(book):
     assert "ended 2" in done.stdout, done.stdout + done.stderr
     assert "out/run: the output folder cannot be written (Read-only file system)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_words_of_the_world_belong_to_the_library():
+    words = set((fingerprint.PACKAGE / "data" / "world").rglob("*.txt"))
+    assert words
+    assert words <= set(fingerprint.library_files())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs sh")
+def test_a_process_that_leaves_half_a_file_costs_its_own_notebook_only(book, monkeypatch, tmp_path):
+    for name in ("01_a", "02_b"):
+        write_text_notebook(book / "chapters" / f"{name}.py", "1")
+    worker = tmp_path / "python"
+    worker.write_text("#!/bin/sh\necho c1 > $3/cells; printf '{\"cells\": [' > $3/executed.ipynb; exit 1\n")
+    worker.chmod(0o755)
+    monkeypatch.setattr(execution.sys, "executable", str(worker))
+    with pytest.raises(WorkFailedError, match="2 of 2 notebooks failed"):
+        batch.run([], Settings(book / "out"))
+    assert {row["status"] for row in report(book / "out")["notebooks"]} == {"died"}
+
+
+def test_another_run_that_tries_the_same_folder_at_that_moment_is_no_fault(tmp_path, monkeypatch):
+    real = batch.notebooks.write_atomically
+
+    def put_away_by_the_other(path: Path, text: str) -> None:
+        real(path, text)
+        path.unlink()
+
+    monkeypatch.setattr(batch.notebooks, "write_atomically", put_away_by_the_other)
+    batch.require_writable(tmp_path)

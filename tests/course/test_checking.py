@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from lmlib.course import progress
+from lmlib.course import progress, record
 from lmlib.course.assignment import all_assignments
 from lmlib.course.checking import QuestionResult, Result, assignment_of, check_notebook, released_assignments, run
+from lmlib.course.nbval_cells import CellWatcher
 from lmlib.course.notebooks import read
 from lmlib.course.submission import SubmissionError
 from tests.course.student_notebooks import (
@@ -202,3 +203,11 @@ def test_a_notebook_outside_work_leaves_no_trace_in_progress(book_folder):
     notebook = hand_in(book_folder / "elsewhere.ipynb", {})
     progress.remember(checked(scores=4), notebook, book_folder)
     assert not (book_folder / "work" / progress.FILE).exists()
+
+
+def test_a_verdict_with_other_line_ends_is_one_row(tmp_path, monkeypatch):
+    monkeypatch.setenv("LMBOOK_RECORD", str(tmp_path / "record"))
+    watcher = CellWatcher(tmp_path / "record", 1.0)
+    for text in ("a \x85 b \u2028 c", "d"):
+        record.points("q", 0.0, 2.0, [], text)
+        assert [row["text"] for row in watcher._new_rows()] == [text]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lmlib.course.assignment import read
+from lmlib.course.calling import call
 from lmlib.course.checks import CheckError, Points, PointsShortError, check, find, hint, judge
 from lmlib.course.release import make
 from lmlib.course.workbench import Workbench, compiled
@@ -228,3 +229,11 @@ def test_hints_come_in_steps(beside, capsys):
 def test_a_check_that_cannot_be_made_says_why(beside, arguments, values, sentence):
     with pytest.raises(CheckError, match=sentence):
         check(*arguments, **values)
+
+
+def test_an_exception_below_a_decorator_is_shown_at_the_students_line():
+    source = "@torch.no_grad()\ndef generate(ids):\n    return torch.cat(ids, 7)\n"
+    namespace = {"torch": torch}
+    exec(compiled(source, "<a decorated cell>"), namespace)
+    said = call(namespace["generate"], {"ids": torch.ones(2)}).sentence
+    assert said.endswith("in line 3 of the answer: `return torch.cat(ids, 7)`")

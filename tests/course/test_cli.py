@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from .conftest import ROOT, write_text_notebook
+from lmlib import data
+
+from .conftest import ROOT, command, environment, write_text_notebook
 
 HEAVY = ("dask", "distributed", "torch", "numpy", "nbformat", "jupytext", "papermill", "matplotlib", "IPython")
 
@@ -74,3 +76,15 @@ def test_pairs_of_name_and_value_are_joined_for_the_parser():
     assert _with_pairs_joined(given) == [
         "run", "-p", "seed=3", "--parameter", "name=a=b", "-p", "lr=0.1", "chapters",
     ]  # fmt: skip
+
+
+def test_a_log_in_another_code_page_gets_utf_8(tmp_path):
+    corpus = data.corpora()["word_analogy"]  # what it says of itself has a sign that the code page lacks
+    (tmp_path / corpus.name).mkdir()
+    for file in corpus.files:
+        with (tmp_path / corpus.name / file.path).open("wb") as whole:
+            whole.truncate(file.bytes)
+    settings = environment() | {"PYTHONIOENCODING": "cp1252", "LMBOOK_DATA": str(tmp_path)}
+    done = subprocess.run(command("data", "list"), capture_output=True, env=settings, cwd=ROOT)
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    assert "✓" in done.stdout.decode("utf-8")

@@ -125,3 +125,9 @@ def test_csv_has_a_column_for_each_question_and_no_formula():
 def test_another_ending_than_csv_or_json_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(CourseError, match=r"ends in \.csv or \.json"):
         grade.grade_all(tmp_path, tmp_path / "grades.xls", timeout=1)
+
+
+def test_a_row_is_one_line_whatever_a_student_wrote():
+    row = grade.Grade("mallory", "t", 0, 0, status="x\nann  02_attention  20 of 20\x1b[2K")
+    assert len(grade.line(row).splitlines()) == 1
+    assert "\x1b" not in grade.line(row)

@@ -69,3 +69,8 @@ def test_a_notebook_without_a_parameters_cell_says_so(tmp_path):
     with pytest.raises(CourseError, match=r"nb takes no parameters: .* \(given: seed\)"):
         parameters.refuse_unfit("nb", nb, {"seed": 1})
     parameters.refuse_unfit("nb", nb, {})
+
+
+@pytest.mark.parametrize("text", ["{1, 2}", "b'a'", "1+2j", "...", "{[1]: 2}"])
+def test_what_no_notebook_can_be_given_stays_text(text):
+    assert parameters.parse_value(text) == text

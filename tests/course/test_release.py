@@ -199,3 +199,10 @@ def test_a_new_assignment_is_complete_released_and_executed(book_folder, monkeyp
 def test_a_name_of_another_form_is_refused(book_folder, name):
     with pytest.raises(AssignmentError, match="with two digits first"):
         new.start_assignment(name)
+
+
+def test_lists_of_numbers_are_joined_and_texts_are_left_alone():
+    data = {"value": "tokens [ 1, 2 ]", "shape": [1, 2]}
+    text = release._one_line_a_list(json.dumps(data, indent=1))
+    assert '"shape": [1, 2]' in text
+    assert json.loads(text) == data

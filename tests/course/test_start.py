@@ -1,11 +1,13 @@
 """A student's own copy: complete, without outputs, and nothing of the student's is ever lost."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lmlib.course import notebooks
+from lmlib.course.errors import CourseError
 from lmlib.course.start import CARRIED, KEPT, NEW, REPLACED, start
 
 CHAPTER = Path("chapters/01_x/01_a.ipynb")
@@ -154,3 +156,20 @@ def test_the_command_says_what_it_did(book, lmbook):
     assert "work: notebooks: 2 new." in result.stdout
     assert "jupyter lab --notebook-dir=work" in result.stdout
     assert "2 kept" in lmbook("start").stdout
+
+
+def test_a_full_disk_leaves_no_half_companion(book, work, monkeypatch):
+    companion = work / "exercises" / "01_x" / "01_a_checks.json"
+    companion.unlink()
+
+    def full(source, target):
+        Path(target).write_text("[")
+        raise OSError(28, "No space left on device", str(target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(CourseError, match="No space left"):
+            start(book, work, update=False)
+    assert not companion.exists()
+    start(book, work, update=False)
+    assert companion.read_text() == "[1]"

@@ -11,6 +11,7 @@ import time
 import pyarrow.parquet
 import pytest
 
+from lmlib import plots
 from lmlib.course import batch, sweep
 from lmlib.course.batch import Settings
 from lmlib.course.errors import CourseError, WorkFailedError
@@ -225,3 +226,43 @@ def test_a_worker_that_does_not_have_the_notebook_as_it_is_here_is_refused(tmp_p
     with cluster(1) as dask, pytest.raises(CourseError, match=r"n\.ipynb is missing on .*, or it, its data, lmlib"):
         sweep.sweep(path, {"width": [1]}, Settings(tmp_path / "out", scheduler=dask.address))
     assert not (tmp_path / "out" / "results").exists()
+
+
+def with_metric(value):
+    """A result that recorded one loss."""
+    return batch.Result("n", "passed", metrics=[{"name": "loss", "value": value, "unit": ""}])
+
+
+@pytest.mark.parametrize("values", [[1, "two"], ["two", 1], [True, 1]])
+def test_values_of_several_kinds_become_text_in_parquet(tmp_path, values):
+    sweep.write_tables([sweep.Run({"a": value}, with_metric(1.0)) for value in values], tmp_path)
+    rows = pyarrow.parquet.read_table(tmp_path / "results.parquet").to_pylist()
+    assert [row["a"] for row in rows] == [str(value) for value in values]
+
+
+@pytest.mark.parametrize("name", ["status", "metric", "value", "unit", "seconds"])
+def test_a_parameter_named_as_a_column_of_the_tables_is_refused(tmp_path, name):
+    with pytest.raises(CourseError, match=f"columns called {name}"):
+        sweep.sweep(notebook(tmp_path / "n.ipynb"), {name: [1, 2]}, Settings(tmp_path / "out"))
+
+
+def test_a_folder_is_no_notebook_to_sweep(tmp_path):
+    for name in ("a", "b"):
+        notebook(tmp_path / f"{name}.ipynb")
+    with pytest.raises(CourseError, match="2 notebooks are there; a sweep runs one"):
+        sweep.sweep(tmp_path, {"width": [1]}, Settings(tmp_path / "out"))
+
+
+def test_a_curve_is_the_mean_also_along_a_parameter_of_lists(tmp_path, monkeypatch):
+    grid = [([8, 8], 0, 1.0), ([8, 8], 1, 2.0), ([9, 9], 0, 4.0), ([9, 9], 1, 8.0)]
+    sweep.write_tables([sweep.Run({"shape": s, "seed": n}, with_metric(v)) for s, n, v in grid], tmp_path)
+    drawn = []
+    monkeypatch.setattr(plots, "as_png", lambda fig: drawn.append(list(fig.axes[0].lines[0].get_ydata())) or b"")
+    sweep.plot(tmp_path, "shape", "loss", None, tmp_path / "p.png")
+    assert drawn == [[1.5, 6.0]]
+
+
+def test_a_long_text_is_a_name_that_a_file_can_have_and_no_others():
+    first, second = (sweep.name_of({"prompt": "写一首诗。" * 40 + end}) for end in ("甲", "乙"))
+    assert max(len(first.encode()), len(second.encode())) < 150
+    assert first != second

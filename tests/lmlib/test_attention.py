@@ -372,3 +372,10 @@ def test_impossible_heads_are_refused() -> None:
         MultiHeadAttention(10, 4)
     with pytest.raises(ValueError, match="n_kv_heads=3 must divide n_heads=4"):
         MultiHeadAttention(8, 4, n_kv_heads=3)
+
+
+def test_large_float16_scores_do_not_overflow() -> None:
+    query, value = torch.full((1, 2, 5, 64), 40.0, dtype=torch.float16), torch.randn(1, 2, 5, 64).half()
+    out, weights = attention(query, query, value)
+    assert (weights - 0.2).abs().max() < 1e-3
+    torch.testing.assert_close(out, fused_attention(query, query, value), rtol=0, atol=3e-3)

@@ -240,3 +240,12 @@ def test_only_large_float32_products_on_a_processor_of_float32_precision_are_sen
 
 def test_the_error_of_medium_is_measured() -> None:
     assert 0 < training.error_of_medium() < 1e-2
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_inputs_of_another_dtype_as_of_autocast_take_the_plain_way(rows: int) -> None:
+    layer, x = layer_of(torch.float32), drawn(rows, 96, seed=9, dtype=torch.bfloat16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = layer(x)
+        with fast.decoding(layer, rows):
+            torch.testing.assert_close(layer(x), expected)

@@ -101,17 +101,64 @@ def test_a_pickle_is_not_loaded(tiny):
         from_pretrained(tiny)
 
 
-def test_a_write_that_fails_leaves_the_old_weights(tiny, monkeypatch):
-    before = (tiny / "model.safetensors").read_bytes()
+def test_weights_saved_over_shards_come_back(tiny):
+    whole = hub.read_weights(tiny)
+    (tiny / "model.safetensors").rename(tiny / "model-1.safetensors")
+    index = {"weight_map": dict.fromkeys(whole, "model-1.safetensors")}
+    (tiny / "model.safetensors.index.json").write_text(json.dumps(index))
+    model = from_pretrained(tiny)
+    with torch.no_grad():
+        model.word.weight.add_(1)
+    model.save_pretrained(tiny)
+    assert torch.equal(from_pretrained(tiny).word.weight, model.word.weight)
 
-    def full(*_):
+
+@pytest.mark.parametrize("broken", ["weights", "config"])
+def test_a_write_that_fails_leaves_the_old_model(tiny, monkeypatch, broken):
+    before = {path.name: path.read_bytes() for path in tiny.iterdir()}
+    write = Path.write_text
+
+    def full(*given):
+        if broken == "weights":
+            Path(given[1]).write_bytes(b"half")
+        else:
+            write(given[0], given[1][:1])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr(*(("safetensors.torch.save_file", full) if broken == "weights" else (Path, "write_text", full)))
     with pytest.raises(OSError, match="No space left"):
         hub.write_model(tiny, "{}", {"x": torch.zeros(1)})
-    assert (tiny / "model.safetensors").read_bytes() == before
-    assert sorted(p.name for p in tiny.iterdir()) == ["config.json", "model.safetensors"]
+    assert {path.name: path.read_bytes() for path in tiny.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["/nowhere/all-MiniLM-L6-v2", "./out/all-MiniLM-L6-v2"])
+def test_a_missing_folder_is_not_taken_for_a_packaged_model(name):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        hub.find_model(name)
+
+
+def test_a_cache_that_holds_only_a_part_is_completed(tiny, tmp_path, monkeypatch):
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "config.json").write_text("{}")
+    asked = []
+
+    def snapshot(name, local_files_only=False, **_):
+        asked.append(local_files_only)
+        return str(part if local_files_only else tiny)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert hub.find_model("someone/tiny") == tiny
+    assert asked == [True, False]
+
+
+def test_a_failure_of_the_http_library_says_where_was_looked(monkeypatch):
+    def refused(*_, **__):
+        raise type("ProxyError", (Exception,), {})("407 Proxy Authentication Required")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refused)
+    with pytest.raises(FileNotFoundError, match=r"'someone/nothing' is no folder.*407"):
+        hub.find_model("someone/nothing")
 
 
 def test_import_lmlib_loads_no_room_and_no_torch():

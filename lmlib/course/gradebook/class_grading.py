@@ -12,6 +12,7 @@ from lmlib.course.gradebook import layouts, work
 from lmlib.course.gradebook.graded import GRADED, TRUSTED
 from lmlib.course.gradebook.grading import Done, Regraded, Submit, grade_class, regrade_class
 from lmlib.course.gradebook.store import Gradebook
+from lmlib.course.submission import on_one_line
 from lmlib.course.workers import Workers, workers
 
 One = TypeVar("One", Done, Regraded)
@@ -93,7 +94,7 @@ def _shown(doing: Generator[One, None, None], total: int) -> list[One]:
             for one in doing:
                 done.append(one)
                 if line := _line(one):
-                    print(line, flush=True)
+                    print(on_one_line(line), flush=True)
         except KeyboardInterrupt:
             raise InterruptedWorkError(f"interrupted with {len(done)} of {total} in the gradebook; run again") from None
     return done

@@ -143,7 +143,7 @@ def _table(path: Path, *columns: str) -> list[dict[str, str]]:
     """The rows of a CSV that has these columns."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CourseError(f"{path}: it cannot be read as CSV in UTF-8 ({error})") from None
     missing = [column for column in columns if rows and column not in rows[0]]

@@ -3,6 +3,7 @@
 What the gradebook has is not graded again, so a run that was stopped goes on where it was.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -43,9 +44,14 @@ def grade_class(
     What failed by this machine's fault is not kept: the next run tries it again. Closing the iterator, as Ctrl-C does,
     starts nothing more and keeps what is running out of the gradebook.
     """
-    todo = []
+    todo, files = [], defaultdict(set)
     for one in handed:
-        if book.has(one.student, digest_of(content(one))):
+        files[one.student].add(digest_of(content(one)))
+    for one in handed:
+        digest = digest_of(content(one))
+        if book.has(one.student, digest):
+            if one.file:
+                book.hand_in_again(one.student, digest, one.received, files[one.student])
             yield Done(one)
         else:
             todo.append(one)

@@ -10,7 +10,8 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -115,22 +116,30 @@ def _of_gradescope(folder: Path, metadata: Path) -> list[Handed]:
 
 def _of_zip(path: Path) -> Iterator[Handed]:
     with zipfile.ZipFile(path) as packed:
-        for info in packed.infolist():
-            inside = PurePosixPath(info.filename.replace("\\", "/"))
+        entries = [(info, PurePosixPath(info.filename.replace("\\", "/"))) for info in packed.infolist()]
+        namesakes = _namesakes(inside for _, inside in entries)
+        for info, inside in entries:
             if info.is_dir() or inside.suffix != ".ipynb" or "__MACOSX" in inside.parts:
                 continue
-            student, name = _owner(inside)
+            student, name = _owner(inside, namesakes)
             yield _unpacked(packed, info, student, name)
 
 
-def _owner(inside: PurePosixPath) -> tuple[str, str]:
+def _namesakes(paths: Iterable[PurePosixPath]) -> set[str]:
+    """The names that several participants of Moodle have: only their numbers tell them apart."""
+    found = {match.group("name", "id") for path in paths for part in path.parts[:-1] if (match := MOODLE.match(part))}
+    return {name for name, count in Counter(name for name, _ in found).items() if count > 1}
+
+
+def _owner(inside: PurePosixPath, namesakes: Collection[str] = ()) -> tuple[str, str]:
     """Student and file name of a path in a zip. The path is only read, so one that leads outside does no harm."""
     for part in inside.parts[:-1]:
         if moodle := MOODLE.match(part):
-            return moodle["name"], inside.name
-    if canvas := CANVAS.match(inside.name):
-        return canvas["id"], CANVAS_COPY.sub("", canvas["file"])
+            name = moodle["name"]
+            return f"{name} ({moodle['id']})" if name in namesakes else name, inside.name
     folders = [part for part in inside.parts[:-1] if part not in ("..", "/", ".")]
+    if not folders and (canvas := CANVAS.match(inside.name)):  # Canvas' zip is flat
+        return canvas["id"], CANVAS_COPY.sub("", canvas["file"])
     return (folders[0] if folders else inside.stem), inside.name
 
 
@@ -149,10 +158,10 @@ def _unpacked(packed: zipfile.ZipFile, info: zipfile.ZipInfo, student: str, name
 
 
 def _moment(info: zipfile.ZipInfo) -> datetime:
-    """When an entry was written; the beginning of a zip's time when the stated moment is none."""
+    """When an entry was written, by the clock of this machine: a zip states no zone. 1980 when it is no moment."""
     try:
-        return datetime(*info.date_time, tzinfo=UTC)
-    except ValueError:
+        return datetime(*info.date_time).astimezone()
+    except (ValueError, OverflowError):
         return datetime(1980, 1, 1, tzinfo=UTC)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -131,9 +131,9 @@ class Gradebook:
                 if not values.get("student_id"):
                     raise GradebookError(f"each row of a roster needs a student_id; one has {', '.join(values)}")
                 student = session.merge(Student(id=values.pop("student_id")))
-                for name in ("last_name", "first_name", "email"):
-                    setattr(student, name, values.pop(name, ""))
-                student.on_roster, student.columns = True, values
+                for name in {"last_name", "first_name", "email"} & values.keys():
+                    setattr(student, name, values.pop(name))
+                student.on_roster, student.columns = True, {**(student.columns or {}), **values}
                 count += 1
             _note(session, who, f"enrolled {count} students")
         return count
@@ -157,10 +157,22 @@ class Gradebook:
     # --- grading
 
     def has(self, student: str, digest: str) -> bool:
-        """Whether this very file of the student was graded already."""
-        wanted = select(Attempt.id).where(Attempt.student == student, Attempt.digest == digest)
+        """Whether this very file of the student was graded already. One of no known assignment is tried again."""
         with Session(self.engine) as session:
-            return session.scalar(wanted) is not None
+            found = _attempt(session, student, digest)
+            return found is not None and not _is_unknown(found)
+
+    def hand_in_again(self, student: str, digest: str, received: datetime, others: Collection[str]) -> None:
+        """A file that was graded comes again, now with `others` (digests): it counts if the last one is gone."""
+        with self._writing() as session:
+            row = _attempt(session, student, digest)
+            if row is None:
+                return
+            own = select(Attempt).where(Attempt.student == student, Attempt.assignment == row.assignment)
+            last = session.scalars(own.order_by(Attempt.received.desc(), Attempt.id.desc())).first() or row
+            if last.digest not in others and received > last.received:
+                row.received = received
+                _note(session, GRADER, f"{student}, {row.assignment}: an earlier file was handed in again")
 
     def record(self, student: str, file: bytes, received: datetime, graded: Graded) -> None:
         """Keep one graded file. The same file of the same student again changes nothing."""
@@ -170,6 +182,9 @@ class Gradebook:
         with self._writing() as session:
             if session.get(Student, student) is None:
                 session.add(Student(id=student))
+            if unknown := _attempt(session, student, digest):
+                session.delete(unknown)
+                session.flush()
             _keep_questions(session, graded)
             session.flush()
             session.add(
@@ -238,7 +253,10 @@ class Gradebook:
                 _require(session, Student, student)
                 _require_question(session, assignment, question)
                 keys = {"student": student, "assignment": assignment, "question": question}
-                session.merge(Manual(**keys, points=points, comment=comment))
+                row = session.get(Manual, keys) or Manual(**keys, points=None, comment="")
+                session.add(row)
+                row.points = row.points if points is None else points
+                row.comment = comment or row.comment
                 said = "a comment" if points is None else f"{points:g} points"
                 _note(session, who, f"{student}, {assignment}, {question}: {said} by hand {comment!r}")
 
@@ -312,6 +330,16 @@ def _require_question(session: Session, assignment: str, name: str) -> None:
         raise GradebookError(
             f"{assignment} has no question {name!r} in this gradebook; it has: {', '.join(known) or 'none'}"
         )
+
+
+def _attempt(session: Session, student: str, digest: str) -> Attempt | None:
+    """The attempt with this very file of the student."""
+    return session.scalar(select(Attempt).where(Attempt.student == student, Attempt.digest == digest))
+
+
+def _is_unknown(attempt: Attempt) -> bool:
+    """Whether it is kept under the name of its file, for want of an assignment (see `work.work`)."""
+    return attempt.assignment.endswith(".ipynb")
 
 
 def _note(session: Session, who: str, what: str) -> None:

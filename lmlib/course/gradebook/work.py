@@ -137,7 +137,7 @@ class _Graders:
     def __init__(self, order: Order) -> None:
         from lmlib.course.outside.limits import Limits
 
-        self.limits, self._sandbox, self.used = Limits(cell_seconds=order.timeout), order.sandbox, monotonic()
+        self.limits, self._sandbox, self.used = Limits.for_cells(order.timeout), order.sandbox, monotonic()
         self._free: list[Grader] = []
 
     @contextmanager

@@ -53,6 +53,7 @@ class Checker:
             frames.send(self._channel, request.header, request.data)
             answer = frames.receive(self._channel)
         except OSError as error:
+            self._process.kill()  # an answer that comes later would be taken for that of the next question
             raise WorkFailedError(f"the checker does not answer ({error}); grade this submission again") from None
         if answer is None:
             raise WorkFailedError("the checker has ended; its message is above")

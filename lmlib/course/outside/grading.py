@@ -206,7 +206,7 @@ class _Run:
     ) -> None:
         self._release, self._merged, self._child, self._checker, self._limits = release, merged, child, checker, limits
         self._deadline = monotonic() + limits.seconds
-        self._outputs = Outputs(limits.output)
+        self._outputs = Outputs(limits.output, limits.outputs)
         self._notes: dict[str, str] = {}  # by cell: what happened to it
         self._ended = False
         self.cells: list[dict[str, Any]] = []
@@ -232,7 +232,9 @@ class _Run:
             request = Frame({"op": "execute", "source": cell["source"]})
             answer = self._ask(request, self._limits.cell_seconds).header
         except OutOfTimeError:
-            self._note(cell, f"was stopped after {self._limits.cell_seconds:g} seconds: does a loop never end?")
+            over = monotonic() >= self._deadline
+            said = f"{self._limits.seconds:g} seconds in all" if over else f"{self._limits.cell_seconds:g} seconds"
+            self._note(cell, f"was stopped after {said}: does a loop never end?")
         except ChildEndedError as error:
             self._ended = True
             self._note(cell, f"ended Python: {error}")

@@ -20,5 +20,11 @@ class Limits:
     disk: int = 64 * MIB
     processes: int = 64
     output: int = MIB
+    outputs: int = 16 * MIB  # characters of all cells together
     notebook: int = 20 * MIB
     cells: int = 1000
+
+    @classmethod
+    def for_cells(cls, seconds: float) -> "Limits":
+        """Those under which a cell may take so long; a whole submission has time for five such cells, or as ever."""
+        return cls(cell_seconds=seconds, seconds=max(cls.seconds, 5 * seconds))

@@ -1,5 +1,6 @@
 """What a cell prints, in order: Python's streams, and descriptors 1 and 2, which subprocesses and C code write to."""
 
+import codecs
 import fcntl
 import io
 import os
@@ -29,6 +30,8 @@ class Capture:
         self._name, self._size = "", 0
         self._texts: list[str] = []
         self._pipes = {_pipe_of(descriptor): name for descriptor, name in ((1, "stdout"), (2, "stderr"))}
+        # a character may come in two pieces: its first bytes wait for the others
+        self._decoders = {pipe: codecs.getincrementaldecoder("utf-8")("replace") for pipe in self._pipes}
         sys.stdout, sys.stderr = CapturedStream(self, "stdout", 1), CapturedStream(self, "stderr", 2)
         threading.Thread(target=self._watch, daemon=True, name="capture").start()
 
@@ -71,7 +74,8 @@ class Capture:
     def _drain(self) -> None:
         for pipe, name in self._pipes.items():
             while data := _available(pipe):
-                self._append(name, data.decode("utf-8", errors="replace"))
+                if text := self._decoders[pipe].decode(data):
+                    self._append(name, text)
 
     def _watch(self) -> None:
         while True:

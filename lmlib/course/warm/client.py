@@ -22,6 +22,7 @@ from lmlib.course.warm.frames import Frame, FrameError
 START_SECONDS = 120  # for the imports, on a loaded machine
 GRACE_SECONDS = 2  # for a cell to end after it was interrupted
 END_SECONDS = 10
+TRUSTED_HEADER_CAP = 1 << 30  # bytes of one output of a notebook that is trusted; an animation may have many
 SOCKET_VARIABLE = "LMBOOK_WARM_SERVER"
 
 
@@ -94,6 +95,7 @@ class Child:
         grace: float = GRACE_SECONDS,
     ) -> None:
         self._unread, self._grace = b"", grace
+        self._header_cap = frames.HEADER_CAP if policy else TRUSTED_HEADER_CAP
         self._channel = socket.socket(socket.AF_UNIX)
         self._line, theirs = socket.socketpair()
         stated = asdict(policy) if policy else None
@@ -151,7 +153,7 @@ class Child:
         self._unread = b""
         try:
             with self._clear_words():
-                frame = frames.receive(reader)
+                frame = frames.receive(reader, self._header_cap)
         except TimeoutError:
             self._unread = b"".join(reader.taken)  # a frame that was half read is read from its start next time
             raise

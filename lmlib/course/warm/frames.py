@@ -45,14 +45,16 @@ def send(stream: Writable, header: dict[str, Any], data: bytes = b"") -> None:
     stream.sendall(LENGTHS.pack(len(text), len(data)) + text + data)
 
 
-def receive(stream: Readable) -> Frame | None:
+def receive(stream: Readable, header_cap: int = HEADER_CAP) -> Frame | None:
     """Read one frame; None when the stream has ended between two. Raises FrameError, or what the stream raises."""
     head = _read(stream, LENGTHS.size, at_start=True)
     if head is None:
         return None
     header_length, length = LENGTHS.unpack(head)
-    if header_length > HEADER_CAP or length > BYTES_CAP:
-        raise FrameError(f"a frame of {header_length + length} bytes; at most {HEADER_CAP + BYTES_CAP} are read")
+    if header_length > header_cap or length > BYTES_CAP:
+        raise FrameError(
+            f"a frame of {header_length} and {length} bytes; at most {header_cap} and {BYTES_CAP} are read"
+        )
     text, data = _read(stream, header_length), _read(stream, length)
     try:
         header = safe_json.loads((text or b"").decode())

@@ -12,15 +12,21 @@ Output = dict[str, Any]
 
 
 class Outputs:
-    """The outputs of the cell that runs; displays are known over all cells. `cap` in characters for each cell."""
+    """The outputs of the cell that runs; displays are known over all cells.
 
-    def __init__(self, cap: int | None = None) -> None:
-        self._cap = cap
+    `cap` in characters for each cell, `total` for all of them together.
+    """
+
+    def __init__(self, cap: int | None = None, total: int | None = None) -> None:
+        self._cap, self._left, self._size = cap, total, 0
         self._displays: dict[str, list[Output]] = {}
         self.begin()
 
     def begin(self) -> list[Output]:
         """A new cell; its list of outputs grows as they are added."""
+        if self._cap is not None and self._left is not None:
+            self._left -= min(self._size, self._cap)
+            self._cap = min(self._cap, self._left)
         self._cell: list[Output] = []
         self._size = 0
         self._clear_before_next = False

@@ -25,6 +25,7 @@ from tests.course.attacks.world import (
 from tests.course.student_notebooks import hand_in
 
 LIMITS = Limits(cell_seconds=20, call_seconds=10, seconds=60, memory=512 * MIB, disk=16 * MIB)
+SLEEP = f"98765.{os.getpid()}"  # seconds; of this process alone: an ordinary user tries the same beside it
 SOON = replace(LIMITS, cell_seconds=0.5, call_seconds=0.3, grace_seconds=0.3, seconds=8)
 ROWS: list[tuple[str, str, str, str]] = []
 
@@ -109,11 +110,12 @@ def children_of_server(grader: Grader, before: set[int]) -> list[psutil.Process]
 
 
 def test_a_daemon_outlives_a_plain_process_and_not_the_sandbox(world, grader, tmp_path):
-    code = "import subprocess; subprocess.Popen(['sleep', '98765'], start_new_session=True)"
+    code = f"import subprocess; subprocess.Popen(['sleep', '{SLEEP}'], start_new_session=True)"
     subprocess.run(["python3", "-c", code], check=True)
     alive = sleepers()
+    for process in alive:
+        process.kill()
     assert len(alive) == 1, "it is no attack"
-    alive[0].kill()
     world.repair()
     attack = Attack("daemon", "leave a process behind", lambda attempt: bool(sleepers()), code)
     attempt = with_all(world, grader, attacking(tmp_path, attack, world), attack.question)
@@ -128,6 +130,6 @@ def test_a_daemon_outlives_a_plain_process_and_not_the_sandbox(world, grader, tm
 def sleepers() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
-        if process.info["cmdline"] == ["sleep", "98765"] and process.info["status"] != psutil.STATUS_ZOMBIE:
+        if process.info["cmdline"] == ["sleep", SLEEP] and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found

@@ -176,6 +176,12 @@ IN_FOLDERS = [
            says="not a notebook", naive=lambda folder, world: raises(ValueError, lambda: parsed(folder))),
     Attack("list-id", "a cell whose id is a list", notebook(lambda nb: nb["cells"].append(own_cell(id=[1]))),
            says="damaged", naive=lambda folder, world: raises(TypeError, lambda: {parsed(folder)["cells"][-1]["id"]})),
+    Attack("list-source", "a source whose lines are no text",
+           notebook(lambda nb: nb["cells"].append(own_cell(source=["x = 1\n", None]))), says="damaged",
+           naive=lambda folder, world: raises(TypeError, lambda: "".join(parsed(folder)["cells"][-1]["source"]))),
+    Attack("list-text", "an output whose lines are no text",
+           notebook(lambda nb: nb["cells"].append(
+               own_cell(outputs=[{"output_type": "stream", "name": "stdout", "text": ["a", None]}]))), WHOLE),
     Attack("path-id", "ids that are paths and formulas",
            notebook(lambda nb: nb["cells"].append(own_cell(id="../../x", source="1 / 0"))), WHOLE,
            "an added cell raised ZeroDivisionError"),

@@ -213,3 +213,12 @@ def test_processes_that_die_between_two_submissions_are_started_anew(submitted, 
         killed.kill()
         killed.wait()
         assert submit(right, None).result().questions == first.questions
+
+
+def test_what_no_assignment_was_known_for_is_tried_again(tmp_path):
+    book = Gradebook(tmp_path / "class.db")
+    with workers(1) as own:
+        for name, given in (("hw2.ipynb", lambda one: Graded(one.name, "no released assignment")), ("a.ipynb", result)):
+            handed_in = [Handed("student1", name, NOW, b"1")]
+            list(grade_class(handed_in, book, lambda one, _, given=given: own.submit(given, one), own))
+    assert [(row.assignment, row.score) for row in book.rows()] == [("c/a", 1)]

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import stat
+import time
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,3 +145,27 @@ def test_a_place_without_notebooks_is_an_error(tmp_path):
         find(tmp_path)
     with pytest.raises(CourseError, match="neither a folder nor a zip file"):
         find(put(tmp_path / "a.txt"))
+
+
+def test_nobody_is_taken_for_somebody_else(tmp_path):
+    names = ["ann/week_1_02_attention.ipynb", "bob/week_1_02_attention.ipynb"]
+    found = find(zip_of(tmp_path / "z.zip", dict.fromkeys(names, NOTEBOOK)))
+    assert owners(found) == [("ann", "week_1_02_attention.ipynb"), ("bob", "week_1_02_attention.ipynb")]
+    names = ["Wei Wang_31_assignsubmission_file_/a.ipynb", "Wei Wang_32_assignsubmission_file_/a.ipynb"]
+    found = find(zip_of(tmp_path / "m.zip", dict.fromkeys(names, NOTEBOOK)))
+    assert owners(found) == [("Wei Wang (31)", "a.ipynb"), ("Wei Wang (32)", "a.ipynb")]
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="needs tzset")
+def test_a_packed_folder_has_the_moments_of_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        path = put(tmp_path / "class" / "ann" / "a.ipynb")
+        moment = datetime(2026, 2, 1, 15, tzinfo=UTC).timestamp()
+        os.utime(path, (moment, moment))
+        packed = shutil.make_archive(str(tmp_path / "class"), "zip", tmp_path / "class")
+        assert find(Path(packed))[0].received == find(tmp_path / "class")[0].received
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -11,9 +11,13 @@ from datetime import timedelta
 
 import pytest
 
+from lmlib.course.gradebook import desk
 from lmlib.course.gradebook.graded import Graded, QuestionScore
+from lmlib.course.gradebook.grading import grade_class
 from lmlib.course.gradebook.lateness import LateRule, days_late, penalty
+from lmlib.course.gradebook.layouts import Handed
 from lmlib.course.gradebook.store import Gradebook, GradebookError, digest_of
+from lmlib.course.workers import workers
 from tests.course.gradebook.class_of_three import DUE, NAME, WHO, book_of_three, graded
 
 
@@ -211,3 +215,32 @@ def test_questions_that_a_release_adds_later_have_no_points_in_earlier_attempts(
     book.record("cem", b"cem 1", DUE, more)
     assert row_of(book, "ann").maximum == 15
     assert row_of(book, "ann").marks["heads"].points == 0
+
+
+def test_a_comment_leaves_points_by_hand_and_points_a_comment(book):
+    book.give("bob", NAME, "scores", 3.5, "", WHO)
+    book.give("bob", NAME, "scores", None, "see me", WHO)
+    book.give("bob", NAME, "masks", None, "good", WHO)
+    book.give("bob", NAME, "masks", 5, "", WHO)
+    assert [(m.points, m.comment) for m in row_of(book, "bob").marks.values()] == [(3.5, "see me"), (5, "good")]
+
+
+def test_a_second_roster_keeps_what_it_does_not_name(book):
+    book.enrol([{"student_id": "ann", "Student": "Ash, Ann", "SIS User ID": "7"}], WHO)
+    ann = next(one for one in book.students() if one.id == "ann")
+    assert (ann.last_name, ann.email) == ("Ash", "ann@school")
+    assert (ann.columns["ID"], ann.columns["SIS User ID"]) == ("100", "7")
+
+
+def test_a_row_without_its_last_cells_is_a_row(book, tmp_path):
+    (tmp_path / "t.csv").write_text(f"student_id,assignment,question,points,comment\nann,{NAME},scores,2\n")
+    desk.give_all(book.path, tmp_path / "t.csv")
+    assert row_of(book, "ann").marks["scores"].points == 2
+
+
+def test_an_earlier_file_handed_in_again_counts(book):
+    with workers(1) as own:
+        for hours, content, points in ((1, b"bob 2", graded(0, 0)), (2, b"bob 1", None)):
+            handed = [Handed("bob", "a.ipynb", DUE + timedelta(hours=hours), content)]
+            list(grade_class(handed, book, lambda one, _, points=points: own.submit(lambda: points), own))
+    assert (row_of(book, "bob").score, row_of(book, "bob").attempts) == (7, 2)

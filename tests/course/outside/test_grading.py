@@ -161,3 +161,7 @@ def test_the_command_grades_a_class_and_keeps_its_secret(tmp_path, capsys):
     secret.write_text("guessed")
     with pytest.raises(CourseError, match="no secret of a course"):
         read_or_make(secret)
+
+
+def test_a_cell_may_take_the_time_that_it_is_given():
+    assert Limits.for_cells(400).seconds >= 400

@@ -167,3 +167,18 @@ def test_a_batch_runs_in_processes_of_one_server(book):
     assert [result.status for result in results] == ["passed", "passed"]
     executed = notebooks.read(book / "out" / "notebooks" / "chapters" / "01_a.ipynb")
     assert executed["cells"][-1]["outputs"][0]["text"] == f"4 {machine.jobs_and_threads(2, 2)[1]}\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("print('x' * (17 << 20), end='')", "x" * (17 << 20)),
+        ("import os, time\nfor byte in '中文'.encode():\n    os.write(1, bytes([byte])); time.sleep(0.2)", "中文"),
+    ],
+    ids=["17 MiB", "bytes"],
+)
+def test_large_outputs_and_characters_in_pieces_come_out_whole(server, tmp_path, cell, text):
+    path = write_text_notebook(tmp_path / "nb.py", cell)
+    done = execute(notebooks.read(path), tmp_path, {}, 1, None, server)
+    assert done.failure is None, done.failure
+    assert "".join(output["text"] for output in done.notebook["cells"][-1]["outputs"]) == text

@@ -56,3 +56,12 @@ def test_what_is_no_output_is_left_out_and_strange_fields_are_not_taken():
         stream("text"),
         {"output_type": "execute_result", "data": {}, "metadata": {}, "execution_count": None},
     ]
+
+
+def test_the_outputs_of_all_cells_together_are_capped():
+    outputs, kept = Outputs(cap=100, total=250), []
+    for _ in range(50):
+        kept.append(outputs.begin())
+        for _ in range(10):
+            outputs.add({"output_type": "stream", "name": "stdout", "text": "x" * 40})
+    assert sum(one["text"].count("x") for cell in kept for one in cell) <= 250

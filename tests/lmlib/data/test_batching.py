@@ -131,3 +131,20 @@ def test_bad_input_is_named(call: Any, message: str) -> None:
 def test_a_window_outside_the_text_is_named() -> None:
     with pytest.raises(IndexError, match=r"windows start at 0..2; got 3"):
         Windows(torch.arange(6), 4)[3]
+
+
+def test_a_loader_leaves_the_generators_of_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    take(Loader(range(8), 2, numbers), 3)
+    assert seeded == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"), [({"batch_size": 8}, "batch_size=4"), ({"shuffle": False}, "shuffle=True")]
+)
+def test_a_state_of_a_loader_made_otherwise_is_refused(changes: dict[str, Any], name: str) -> None:
+    given: dict[str, Any] = {"batch_size": 4, "collate": numbers}
+    state = Loader(range(40), **given).state_dict()
+    with pytest.raises(ValueError, match=name):
+        Loader(range(40), **(given | changes)).load_state_dict(state)

@@ -133,3 +133,10 @@ def test_every_corpus_loads_from_the_shared_folder(monkeypatch):
     monkeypatch.setenv("LMBOOK_DATA", str(SHARED))
     for name in corpora():
         assert data.load(name).files
+
+
+@pytest.mark.parametrize("content", [b"one\n", b"one\r\r\ntwo\r\r\n"])
+def test_a_local_file_of_another_length_is_damaged_too(corpus, content):
+    corpus.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.txt: the file is damaged \(\d+ bytes; 13 are expected\); delete it"):
+        data.load("small")

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmlib.decoding import OneOf, Regex, Sampling, generate, json_regex, regular
+from lmlib.decoding import OneOf, Regex, Sampling, Stop, generate, json_regex, regular
 from lmlib.models.gpt2 import Gpt2, Gpt2Config
 from tests.lmlib.decoding.tiny import pair
 from tests.lmlib.models.parity import randomised
@@ -57,7 +57,7 @@ def test_patterns_match_what_pythons_own_match(pattern: str, given_text: str) ->
 @pytest.mark.parametrize(
     "wrong",
     ["(", ")", "a(b", "[a", "*a", "a**?", "a{3,1}", "a{x}", "a{2", r"\b", "^a", "a$", "(?=a)", "(?P<n>a)", "[z-a]",
-     "a\\", r"\p", "a{1001}", "[^", r"[\D]", "a+?"],
+     "a\\", r"\p", "a{1001}", "[^", r"[\D]", "a+?", r"[+-\d]", r"[!-\D]"],
 )  # fmt: skip
 def test_patterns_that_are_wrong_or_not_supported_are_refused_by_name(wrong: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"the pattern {wrong!r} has ")):
@@ -159,3 +159,9 @@ def test_choices_must_be_there_and_not_empty() -> None:
     for wrong in ([], [[]], [[3], []]):
         with pytest.raises(ValueError, match="each choice needs at least one token"):
             OneOf(wrong)
+
+
+def test_a_stop_string_that_completes_the_pattern_is_still_cut(seed: int) -> None:
+    stop = Stop((), strings=("}",), decode=text)
+    (row,) = generate(writer(seed), [[5]], 9, constraint=Regex(r"\{[ab]\}", PIECES), stop=stop)
+    assert (row.stopped_by, row.text) in (("string", "{a"), ("string", "{b"))

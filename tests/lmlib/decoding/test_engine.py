@@ -168,3 +168,11 @@ def test_broken_weights_are_an_error_and_not_a_text() -> None:
     for write in (generate, beam_search):
         with pytest.raises(ValueError, match="NaN"):
             write(model, [[5]], 3)
+
+
+def test_stop_tokens_come_from_any_iterable_and_more_than_once(model: Any, seed: int) -> None:
+    stops = range(0, VOCAB, 2)
+    expected = [w.tokens for w in generate(model, prompts_of(seed), 12, stop=Stop(stops))]
+    stop = Stop(i for i in stops)
+    for _ in range(2):
+        assert [w.tokens for w in generate(model, prompts_of(seed), 12, stop=stop)] == expected

@@ -125,6 +125,7 @@ def test_same_seed_draws_the_same_and_another_seed_another(seed: int, tmp_path: 
         ({"temperature": float("inf")}, "temperature must be above 0"),
         ({"top_k": 0}, "top_k must be a whole number of 1 or more; got 0"),
         ({"top_k": 2.5}, "top_k must be a whole number"),
+        ({"top_k": 2.0}, "top_k must be a whole number"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1; got 0.0"),
         ({"min_p": 1.5}, "min_p must be above 0 and at most 1"),
         ({"typical_p": -1}, "typical_p must be above 0 and at most 1"),

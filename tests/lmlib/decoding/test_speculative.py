@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lmlib.decoding import Sampling, Stop, Tally, generate, speculative
-from lmlib.decoding.speculative import accept
+from lmlib.decoding.speculative import _Pair, accept
 from lmlib.models.gpt2 import Gpt2, Gpt2Config
 from tests.lmlib.decoding.test_sampling import assert_follows, joint_of_two
 from tests.lmlib.decoding.tiny import pair, prompts_of
@@ -42,7 +42,7 @@ def test_accepted_and_redrawn_tokens_follow_the_wanted_distribution(n_draft: int
 
 def test_two_tokens_follow_the_joint_distribution_of_the_large_model(seed: int) -> None:
     model, draft = small(seed, n_layers=2), small(seed + 1)
-    sampling, n = Sampling(temperature=1.5), 150
+    sampling, n = Sampling(temperature=0.3), 300
     written = speculative(model, draft, [[1, 2]] * n, 2, n_draft=2, sampling=sampling, seed=seed)
     counts = torch.zeros(SMALL_VOCAB, SMALL_VOCAB, dtype=torch.long)
     for tokens, count in Counter(tuple(w.tokens) for w in written).items():
@@ -79,3 +79,14 @@ def test_models_that_do_not_fit_are_refused(seed: int, tmp_path: Path) -> None:
         speculative(model, model, [[1]], 3, n_draft=0)
     with pytest.raises(ValueError, match="the model has 16"):
         speculative(small(seed, max_positions=40), small(seed), [[1]], 20)
+
+
+def test_the_draft_reports_the_distribution_that_it_drew_from(seed: int) -> None:
+    model, draft, sampling = small(seed, n_layers=2), small(seed + 1), Sampling(temperature=0.5, top_k=2)
+    both = _Pair(model, draft, [1, 2], 6, sampling, torch.Generator().manual_seed(seed), Tally())
+    with torch.inference_mode():
+        tokens, chances = both._draft(3)
+    for i in range(3):
+        with torch.no_grad():
+            logits = draft(torch.tensor([[1, 2, *tokens[0, :i].tolist()]])).logits[:, -1]
+        torch.testing.assert_close(chances[:, i], sampling.probabilities(logits))

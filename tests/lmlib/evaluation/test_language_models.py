@@ -13,6 +13,7 @@ from lmlib.evaluation.language_models import (
     perplexity,
     token_log_probabilities,
 )
+from lmlib.models.gpt2 import Gpt2, Gpt2Config
 from lmlib.models.ngram import KneserNey
 from lmlib.models.recurrent import RecurrentConfig, RecurrentLM
 
@@ -111,6 +112,7 @@ IDS = torch.zeros(6, dtype=torch.long)
         (lambda: token_log_probabilities(Uniform().eval(), IDS[:1], 4), "nothing to predict"),
         (lambda: token_log_probabilities(Uniform().eval(), IDS, 4, 5), "got stride 5, window 4"),
         (lambda: token_log_probabilities(Uniform().eval(), IDS, 4, 0), "got stride 0, window 4"),
+        (lambda: token_log_probabilities(Gpt2(Gpt2Config(9, 8, 1, 2, 8)).eval(), IDS, 4), "does not score a token"),
         (lambda: perplexity(torch.tensor([])), "no log probability"),
         (lambda: perplexity(torch.tensor([-1.0, math.nan])), "not NaN"),
         (lambda: perplexity(torch.tensor([0.5])), "were probabilities or logits given"),

@@ -1,6 +1,7 @@
 """DPO: answers alone are scored, the loss is the paper's, and its gradient raises what was chosen."""
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -18,6 +19,8 @@ from lmlib.finetuning.dpo import (
 )
 from lmlib.finetuning.instructions import Example, collator
 from lmlib.finetuning.lora import LoraConfig, add_adapters, lora_layers
+from lmlib.training import TrainingConfig, train
+from lmlib.training.parallel import SharedBatches
 from tests.lmlib.finetuning.families import VOCAB, build
 
 BETA = 0.3
@@ -71,15 +74,15 @@ def test_an_encoder_decoder_scores_its_target(model_type: str, seed: int):
 
 def test_the_loss_is_that_of_the_paper_in_float64(seed: int):
     tuned, reference, batch = build("gpt2", seed), build("gpt2", seed + 1), preferences(seed)
-    chosen, rejected = np.split(by_hand(tuned, batch) - by_hand(reference, batch), 2)
-    expected = np.mean(np.log1p(np.exp(-BETA * (chosen - rejected))))
+    rewards = by_hand(tuned, batch) - by_hand(reference, batch)
+    expected = np.mean(np.log1p(np.exp(-BETA * (rewards[0::2] - rewards[1::2]))))
     assert PreferenceLoss(BETA, reference)(tuned, batch).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def test_equal_answers_and_an_untuned_model_give_ln_2(seed: int):
     model, batch = build("gpt2", seed), preferences(seed)
     assert PreferenceLoss(BETA, copy.deepcopy(model))(model, batch).item() == pytest.approx(math.log(2), abs=1e-6)
-    same = {name: torch.cat([tensor[:3], tensor[:3]]) for name, tensor in batch.items()}
+    same = {name: tensor[0::2].repeat_interleave(2, 0) for name, tensor in batch.items()}
     assert PreferenceLoss(BETA, build("gpt2", seed + 1))(model, same).item() == pytest.approx(math.log(2), abs=1e-6)
     assert share_preferred(model, [same]) == 0.5
 
@@ -90,10 +93,10 @@ def test_the_gradient_raises_the_chosen_and_lowers_the_rejected_answer(seed: int
     dpo_loss(tuned, reference, BETA).backward()
     gradient = tuned.grad
     assert gradient is not None
-    assert (gradient[:4] < 0).all()
-    assert torch.equal(gradient[:4], -gradient[4:])
+    assert (gradient[0::2] < 0).all()
+    assert torch.equal(gradient[0::2], -gradient[1::2])
     weight = torch.sigmoid(-BETA * margins(tuned.detach() - reference))  # equation after 7: how wrong the rewards are
-    torch.testing.assert_close(gradient[4:], BETA * weight / 4)
+    torch.testing.assert_close(gradient[1::2], BETA * weight / 4)
 
 
 def test_more_padding_changes_no_score(seed: int):
@@ -140,8 +143,8 @@ def test_a_few_steps_prefer_the_chosen_answers_and_leave_the_reference(seed: int
 def test_share_preferred_counts_pairs_over_batches(seed: int):
     model = build("gpt2", seed)
     batches = [preferences(seed), preferences(seed + 1)]
-    scored = [np.split(by_hand(model, batch), 2) for batch in batches]
-    signs = np.concatenate([np.sign(np.round(chosen - rejected, 5)) for chosen, rejected in scored])
+    scored = np.concatenate([by_hand(model, batch) for batch in batches])
+    signs = np.sign(np.round(scored[0::2] - scored[1::2], 5))
     expected = np.mean((1 + signs) / 2)  # two equal answers, which are drawn at times, count half
     assert share_preferred(model, batches) == pytest.approx(expected)
 
@@ -154,5 +157,28 @@ def test_wrong_use_is_refused_with_a_reason(seed: int):
         PreferenceLoss(BETA, model)(model, batch)
     with pytest.raises(ValueError, match="has no adapters"):
         PreferenceLoss(BETA)(model, batch)
-    with pytest.raises(ValueError, match=r"an even number of rows, the chosen ones first; got \(3,\)"):
+    with pytest.raises(ValueError, match=r"an even number of rows, of each pair the chosen one first; got \(3,\)"):
         margins(torch.zeros(3))
+    with pytest.raises(ValueError, match="there is no batch of preferences"):
+        share_preferred(model, [])
+
+
+def test_processes_that_share_a_batch_have_whole_pairs(seed: int):
+    tuned, batch, loss = build("gpt2", seed), preferences(seed, n=4), PreferenceLoss(BETA, build("gpt2", seed + 1))
+    shares = [next(iter(SharedBatches([batch], rank, 2))) for rank in range(2)]
+    mean = sum(loss(tuned, share).item() for share in shares) / 2
+    assert mean == pytest.approx(loss(tuned, batch).item(), rel=1e-5)
+
+
+def test_accumulation_weighs_pairs_alike_however_long_their_answers(seed: int):
+    tuned, loss = build("llama", seed), PreferenceLoss(BETA, build("llama", seed + 1))  # no dropout
+    parts = [preferences(seed), preferences(seed + 9)]
+    expected = sum(loss(tuned, part).item() for part in parts) / 2
+    run = TrainingConfig(1, accumulation=2, device="cpu")
+    assert train(tuned, itertools.cycle(parts), run, loss=loss).losses == pytest.approx([expected], rel=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_go_where_the_model_is(seed: int):
+    model, batches = build("gpt2", seed), [preferences(seed)]
+    assert share_preferred(model, batches) == share_preferred(model.cuda(), batches)

@@ -88,3 +88,8 @@ def test_bad_input_is_named(seed: int, tmp_path: Path) -> None:
         masked_log_probabilities(ours, torch.tensor(FIRST), [7], MASK)
     with pytest.raises(ValueError, match=r"got \(7,\) and \[\]"):
         masked_log_probabilities(ours, torch.tensor(FIRST), [], MASK)
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="no numbers to compare"):
+        preferences([("a", "b", "age")], lambda first, second: (float("nan"), 0.0))

@@ -9,6 +9,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from lmlib.interpret.logit_lens import logit_lens, rank_of, top_tokens
 from lmlib.models.gpt import Gpt, GptConfig
+from lmlib.models.nanochat import NanoChat, NanoChatConfig
 from tests.lmlib.decoding import tiny
 from tests.lmlib.interpret import by_hand
 from tests.lmlib.models.parity import assert_close, loaded, randomised
@@ -73,3 +74,11 @@ def test_a_model_without_a_head_over_the_vocabulary_is_refused(seed: int, tmp_pa
         logit_lens(bart, input_ids=ids_of(seed))
     with pytest.raises(ValueError, match="got Gpt with head=None"):
         logit_lens(Gpt(GptConfig(tiny.VOCAB, 16, 2, 2, 16)).eval(), input_ids=ids_of(seed))
+
+
+def test_scores_of_every_layer_are_bent_as_those_of_the_model_are(seed: int) -> None:
+    sizes = {"vocab_size": tiny.VOCAB, "d_model": 16, "n_layers": 2, "n_heads": 2, "d_ff": 24, "max_positions": 16}
+    model = randomised(NanoChat(NanoChatConfig(**sizes, score_cap=0.5), "language_model"), seed)
+    lens, out = logit_lens(model, input_ids=ids_of(seed)), model(ids_of(seed), inspect=True)
+    assert lens.abs().max() <= 0.5
+    assert_close(lens[0], model.scores(model.decoder.final_norm(out.hidden_states[0])))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from lmlib.interpret import memorisation
 from lmlib.interpret.memorisation import (
     CHANCE,
     Canary,
@@ -154,3 +155,20 @@ def test_a_canary_from_text_has_the_digits_as_choices_and_what_is_between_as_fix
 def test_what_does_not_fit_is_refused_with_its_reason(call, message: str):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("shift", [1e-2, 20.0])
+def test_rounding_between_two_passes_does_not_lose_the_secret(shift: float, monkeypatch, tmp_path):
+    peer, model = tiny.pair("llama", 1, tmp_path)
+    scores = all_scores(peer, 4)
+    best = canary(max(scores, key=scores.get))
+    real = memorisation._log_probabilities
+    monkeypatch.setattr(memorisation, "_log_probabilities", lambda *given: real(*given) + shift)
+    assert exact_rank(model, best) == 1
+
+
+def test_broken_weights_are_an_error_and_no_rank(tmp_path):
+    _, model = tiny.pair("gpt2", 1, tmp_path)
+    torch.nn.init.constant_(model.decoder.final_norm.weight, math.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        exact_rank(model, canary((7, 8)))

@@ -103,5 +103,7 @@ def test_bad_input_is_named(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         fit_probe(states, labels, 3)
     with pytest.raises(ValueError, match="got 1 words and 200 labels"):
         control_labels(["a"], labels)
+    with pytest.raises(ValueError, match=r"is_train must be bool \(N,\).*got torch.int64 \(200,\)"):
+        probe_layers([states], [0] * 200, labels, (torch.arange(200) < 100).long())
     with pytest.raises(ValueError, match="none of the same words to test on"):
         probe_layers([states], list(range(200)), labels, torch.arange(200) < 100)

@@ -10,7 +10,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from lmlib.models import from_pretrained
-from lmlib.models.bert import BertConfig
+from lmlib.models.base import CheckpointError
+from lmlib.models.bert import Bert, BertConfig
 from tests.lmlib.models import parity
 from tests.lmlib.models.encoder_facts import EncoderFacts
 
@@ -85,3 +86,12 @@ class TestBert(EncoderFacts):
         ids[1, 3] = 2 + (ids[1, 3] - 1) % (peer.config.vocab_size - 2)  # the last real token
         after = ours(**(batch | {"input_ids": ids})).last_hidden_state
         assert (after[1, :4] != before[1, :4]).any(-1).all()
+
+
+def test_weights_of_the_backbone_that_a_new_head_leaves_unused_are_named(tmp_path: Path) -> None:
+    config = BertConfig(vocab_size=20, d_model=8, n_layers=3, n_heads=2, d_ff=8, max_positions=6)
+    for head in (None, "masked_lm"):  # without and with the prefix
+        Bert(config, head).save_pretrained(tmp_path / str(head))
+        from_pretrained(tmp_path / str(head), new_head="classification")
+        with pytest.raises(CheckpointError, match=r"unused: .*encoder\.layer\.2\."):
+            from_pretrained(tmp_path / str(head), new_head="classification", n_layers=2)

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from lmlib.models import from_pretrained
 from lmlib.models.base import CheckpointError
 from lmlib.models.gpt2 import Gpt2, Gpt2Config
+from lmlib.models.gpt3 import Gpt3, Gpt3Config
+from lmlib.models.xlnet import Xlnet, XlnetConfig
 
 IDS = torch.tensor([[5, 6, 7], [8, 9, 1]])
 
@@ -31,6 +33,8 @@ def tiny(head: str | None = "language_model") -> Gpt2:
         ({"input_ids": IDS.repeat(1, 3)}, "has 9 tokens, the model has 6 positions"),
         ({"input_ids": IDS, "attention_mask": torch.ones(2, 4)}, r"attention_mask must be \(2, 3\).*got \(2, 4\)"),
         ({"input_ids": IDS, "attention_mask": torch.zeros(2, 3).log()}, "From an additive mask"),
+        ({"input_ids": IDS, "attention_mask": torch.tensor([[0, 0, -10_000]] * 2)}, "1 at real tokens"),
+        ({"input_ids": IDS, "attention_mask": torch.tensor([[1, 2, 2]] * 2)}, "1 at real tokens"),
         ({"input_ids": IDS, "position_ids": IDS[:, :2]}, r"position_ids must be integers \(2, 3\)"),
         ({"input_ids": IDS, "labels": IDS[:, :2]}, r"labels must be int64 of shape \(2, 3\)"),
         ({"input_ids": IDS, "labels": torch.full_like(IDS, -100)}, "no label is left to learn from"),
@@ -113,3 +117,20 @@ def test_checkpoint_without_prefix_loads_under_a_head(tmp_path: Path) -> None:
         {n: t.contiguous() for n, t in bare.items()} | {"h.0.attn.bias": torch.ones(1)}, tmp_path / "model.safetensors"
     )
     assert torch.equal(from_pretrained(tmp_path)(IDS).logits, model(IDS).logits)
+
+
+def test_changes_are_checked_as_the_constructor_checks(tmp_path: Path) -> None:
+    Xlnet(XlnetConfig(vocab_size=9, d_model=8, n_layers=1, n_heads=2, d_ff=8), "lm").save_pretrained(tmp_path / "x")
+    with pytest.raises(ValueError, match="attention_type must be one of bi, uni; got 'causal'"):
+        from_pretrained(tmp_path / "x", attention_type="causal")
+    config = Gpt3Config(vocab_size=9, d_model=8, n_layers=2, n_heads=2, max_positions=8)
+    Gpt3(config, "language_model").save_pretrained(tmp_path / "g")
+    for wrong in ({"band_width": 0}, {"banded_layers": [9]}):
+        with pytest.raises(ValueError, match="band"):
+            from_pretrained(tmp_path / "g", **wrong)
+        with pytest.raises(ValueError, match="band"):
+            Gpt3Config(n_layers=2, **wrong)
+    with pytest.raises(ValueError, match="Gpt3Config has no field 'shape'"):
+        from_pretrained(tmp_path / "g", shape=3)
+    with pytest.raises(ValueError, match="takes no changes; got dropout"):
+        from_pretrained("all-MiniLM-L6-v2", dropout=0.0)

@@ -2,6 +2,7 @@
 
 import math
 import random
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -10,6 +11,7 @@ from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadMo
 
 from lmlib.models.gpt2 import Gpt2, Gpt2Config
 from tests.lmlib.models.causal_parity import POSITIONS, CausalParity
+from tests.lmlib.models.parity import loaded
 
 
 class TestGpt2(CausalParity):
@@ -50,3 +52,15 @@ def test_124_million_parameters_by_default() -> None:
 def test_config_that_asks_for_what_is_not_here_is_refused() -> None:
     with pytest.raises(ValueError, match="add_cross_attention"):
         Gpt2Config.from_peer({"add_cross_attention": True})
+
+
+def test_names_of_labels_survive_loading_and_saving(tmp_path: Path) -> None:
+    names = {0: "bad", 1: "good", 2: "neither"}
+    back = {name: i for i, name in names.items()}
+    sizes = {"vocab_size": 20, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 8}
+    config = GPT2Config(**sizes, id2label=names, label2id=back)
+    ours = loaded(GPT2ForSequenceClassification(config), tmp_path / "theirs")
+    assert ours.config.label_names == list(names.values())
+    ours.save_pretrained(tmp_path / "ours")
+    again = GPT2ForSequenceClassification.from_pretrained(tmp_path / "ours").config
+    assert (again.id2label, again.label2id) == (names, back)

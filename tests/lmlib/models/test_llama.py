@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig as PeerConfig
 from transformers import LlamaForCausalLM, LlamaForSequenceClassification, LlamaModel
 
-from lmlib.models.llama import LlamaConfig
+from lmlib.models.llama import Llama, LlamaConfig
 from tests.lmlib.models.causal_parity import POSITIONS, VOCAB, CausalParity
 from tests.lmlib.models.parity import assert_close, loaded, randomised
 
@@ -84,3 +84,13 @@ def test_rotary_rates_are_not_rounded_with_the_weights(seed: int, tmp_path: Path
     before = model.rates.clone()
     assert torch.equal(model.bfloat16().rates, before)
     assert model.rates.dtype == torch.float32
+
+
+def test_one_row_of_positions_serves_all_rows(seed: int) -> None:
+    torch.manual_seed(seed)
+    config = LlamaConfig(vocab_size=VOCAB, d_model=16, n_layers=1, n_heads=4, d_ff=12, max_positions=POSITIONS)
+    model = Llama(config, "language_model").eval()
+    for length in (4, 6):  # as many as there are heads, and not
+        ids, positions = torch.randint(0, VOCAB, (3, length)), torch.arange(length)
+        for given in (positions, positions[None], positions.expand(3, length)):
+            assert_close(model(ids, position_ids=given).logits, model(ids).logits)

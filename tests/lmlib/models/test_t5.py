@@ -202,3 +202,19 @@ def test_wrong_calls_say_what_is_needed(seed: int) -> None:
         model(ids, decoder_input_ids=ids, cache=model.decoder.allocate_cache(1, 1))
     with pytest.raises(ValueError, match="gated- and an activation; got 'glu-relu'"):
         T5Config(feed_forward="glu-relu").shape("encoder")
+
+
+@pytest.mark.parametrize("says_tied", [False, True])  # the peer writes true all the same
+def test_encoder_can_be_taken_from_a_model_with_an_output_layer_of_its_own(
+    seed: int, tmp_path: Path, says_tied: bool
+) -> None:
+    torch.manual_seed(seed)
+    sizes = {"d_model": 8, "d_head": 4, "d_ff": 8, "n_layers": 1, "n_heads": 2, "n_buckets": 4, "max_distance": 6}
+    config = T5Config(vocab_size=VOCAB, feed_forward="gated-gelu", tied=False, scaled_output=False, **sizes)
+    whole, given = T5(config, "language_model").eval(), batch(seed)
+    whole.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text("utf-8")) | {"tie_word_embeddings": says_tied}
+    (tmp_path / "config.json").write_text(json.dumps(values), "utf-8")
+    encoder = from_pretrained(tmp_path, new_head="encoder")
+    read = encoder(given["input_ids"], given["attention_mask"]).last_hidden_state
+    assert torch.equal(read, whole.encode(given["input_ids"], given["attention_mask"]))

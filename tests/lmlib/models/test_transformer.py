@@ -178,3 +178,13 @@ def test_token_vectors_and_positions_start_equally_large() -> None:
     tokens = model.embedding.weight * model.config.d_model**0.5
     ratio = tokens.pow(2).mean() / model.table.pow(2).mean()
     assert 1.5 < ratio.item() < 2.5  # variance 1 against that of a sinusoid, 1/2
+
+
+def test_an_emptied_cache_reads_a_new_source(seed: int) -> None:
+    torch.manual_seed(seed)
+    model = Transformer(TransformerConfig(vocab_size=30, d_model=16, n_layers=1, n_heads=2, d_ff=16)).eval()
+    cache, target, other = model.decoder.allocate_cache(1, 4), torch.tensor([[1, 6]]), torch.tensor([[9, 8, 7]])
+    model(torch.tensor([[3, 4, 5]]), decoder_input_ids=target, cache=cache)
+    cache.crop(0)
+    fresh = model(other, decoder_input_ids=target).logits
+    parity.assert_close(model(other, decoder_input_ids=target, cache=cache).logits, fresh)

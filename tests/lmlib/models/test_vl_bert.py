@@ -292,3 +292,11 @@ def test_wrong_settings_are_refused_with_a_reason() -> None:
         VlBertConfig(d_geometry=12)
     with pytest.raises(ValueError, match=r"region_labels were given to a VlBert whose head=None has none"):
         drawn(0, None)(torch.ones(3, 5).long(), **image_of(0), region_labels=torch.zeros(3, 4).long())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_geometry_of_half_precision_boxes(dtype: torch.dtype) -> None:
+    boxes = torch.tensor([[0.0, 0, 800, 600], [96, 48, 704, 400]]).to(dtype)
+    size = torch.tensor([[800.0, 600.0]]).expand(2, 2).to(dtype)
+    reference = box_geometry(boxes.float(), size.float(), 64)
+    torch.testing.assert_close(box_geometry(boxes, size, 64).float(), reference, rtol=0, atol=1e-2)

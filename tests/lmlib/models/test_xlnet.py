@@ -328,3 +328,9 @@ def test_wrong_settings_are_refused_with_a_reason() -> None:
         XlnetConfig.from_peer({"bi_data": True})
     with pytest.raises(ValueError, match="whose head=None has none"):
         tiny(0, None)(torch.tensor([[1]]), labels=torch.tensor([[1]]))
+
+
+def test_a_new_output_bias_is_zero_and_the_biases_of_attention_are_drawn() -> None:
+    ours = Xlnet(XlnetConfig(vocab_size=11, d_model=8, n_layers=1, n_heads=2, d_ff=9), "lm")
+    assert (ours.lm_bias == 0).all()
+    assert ours.blocks[0].attention.content_bias.std() > 0

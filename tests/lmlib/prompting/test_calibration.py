@@ -66,3 +66,8 @@ GOOD = torch.zeros(2, 3)
 def test_what_does_not_fit_is_refused_with_its_reason(call, message: str):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_answers_that_are_a_hundred_nats_apart_are_calibrated_too():
+    scores = torch.tensor([[-60.0, -200.0]])
+    assert calibrated(scores, scores).tolist() == [pytest.approx([0.5, 0.5])]

@@ -186,3 +186,10 @@ def test_an_encoder_decoder_is_refused(tmp_path):
     _, model = tiny.pair("t5", 0, tmp_path)
     with pytest.raises(ValueError, match="T5 reads a source first"):
         answer_log_probabilities(model, [[3]], [[[4]]])
+
+
+def test_broken_weights_are_an_error_and_not_a_label(tmp_path):
+    _, model = tiny.pair("gpt2", 0, tmp_path)
+    torch.nn.init.constant_(model.decoder.final_norm.weight, math.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        causal_scores(model, encode, PROMPT, EXAMPLES)

@@ -100,3 +100,7 @@ def test_wrong_use_is_refused_with_a_reason(tmp_path):
     Bytes().save(tmp_path)
     with pytest.raises(ValueError, match="holds a tokenizer of the kind Bytes, not WordPiece"):
         WordPiece.from_folder(tmp_path)
+
+
+def test_a_row_of_a_batch_is_decoded_as_it_is():
+    assert Bytes().decode(Bytes()(["ab中"])["input_ids"][0]) == "ab中"

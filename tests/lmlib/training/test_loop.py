@@ -299,3 +299,18 @@ def test_importing_the_rooms_below_needs_no_training() -> None:
     program = "import lmlib.data.batching, lmlib.models.gpt2, sys; print([m for m in sys.modules if 'training' in m])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "lmlib.training" not in done.stdout
+
+
+def test_parts_without_a_label_are_named() -> None:
+    empty = {"input_ids": torch.ones(1, 3).long(), "labels": torch.full((1, 3), -100)}
+    for parts in ([empty, empty], [next(tiny_loader()), empty]):
+        with pytest.raises(ValueError, match="has no label to learn from"):
+            train(tiny_model(), parts, config(1, accumulation=2))
+
+
+def test_a_state_of_more_gpus_than_there_are_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, gpu: given.append(gpu))
+    load_random_state(random_state() | {"cuda": [torch.zeros(16, dtype=torch.uint8)] * 2})
+    assert given == [0]

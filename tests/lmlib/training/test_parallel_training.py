@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lmlib.data.batching import Loader
+from lmlib.finetuning.lora import LoraConfig, add_adapters
 from lmlib.models.xlnet import Xlnet, XlnetConfig
 from lmlib.training import TrainingConfig, train
 from lmlib.training.parallel import Parallelism, Processes
@@ -105,7 +106,7 @@ def messages(plans: dict[str, Processes]) -> dict[str, str]:
     for block in odd_heads.decoder.blocks:
         block.attention.n_heads = 3
     odd_features.decoder.blocks[1].feed_forward.outer.in_features = 25
-    adapted.decoder.blocks[0].attention.qkv = torch.nn.Sequential(adapted.decoder.blocks[0].attention.qkv)
+    add_adapters(adapted, LoraConfig(2))
     xlnet = Xlnet(XlnetConfig(vocab_size=8, d_model=8, n_layers=1, n_heads=2, d_ff=8), "lm")
     divided = plans["tensor"].divide(make("llama"))
     whole_state = make("gpt2").state_dict()
@@ -194,7 +195,7 @@ def test_dropout_leaves_alike_what_all_shards_hold_and_differs_in_what_each_has_
         ("heads", "3 query heads cannot be divided evenly among 2 processes; take a divisor"),
         ("features", "25 features (d_ff) cannot be divided evenly among 2 processes; take a divisor"),
         ("untouched", "MultiHeadAttention"),
-        ("adapted", "a linear layer is needed to divide it; got Sequential: merge adapters first"),
+        ("adapted", "a linear layer is needed to divide it; got LoraLinear: merge adapters first"),
         ("no blocks", "Xlnet has no Block of lmlib.transformer that could be divided"),
         ("weights", "a process holds only its own heads' weights; inspect the model that is not divided"),
         ("state", "the state is of another model; names that only one has: ['decoder.blocks.0.attention.out.bias'"),

@@ -131,3 +131,9 @@ def test_the_rows_of_all_processes_are_the_batch() -> None:
 def test_a_batch_that_cannot_be_shared_is_an_error(batch: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         next(iter(SharedBatches([batch], 0, 2)))
+
+
+def test_a_text_that_is_too_short_to_hold_a_window_out_is_named(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, GOOD.replace("length: 16", "length: 512"))
+    with pytest.raises(ValueError, match="are held out, which do not fill one window of 512"):
+        recipe.data.make_batches()

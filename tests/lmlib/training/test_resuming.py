@@ -197,3 +197,9 @@ def test_a_full_disk_is_an_error_and_the_last_checkpoint_stays(tmp_path: Path) -
     assert "No space left on device" in error
     assert kept == "['step-00000001.pt'] tensor(50000.)"
     assert files == "['step-00000001.pt']"
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CheckpointFileError, match="cannot be written"):
+        save_checkpoint(tmp_path / "file", 1, {"x": 1}, keep=1)

@@ -84,7 +84,8 @@ def test_peaks_are_found_by_the_name_that_torch_gives_and_unknown_ones_are_none(
     assert peak_operations("NVIDIA L40S", "bfloat16") == 362e12
     assert peak_operations("NVIDIA L4", "bfloat16") == 121e12
     assert peak_operations("NVIDIA A100-SXM4-80GB", "float32") == 19.5e12
-    assert peak_operations("NVIDIA GeForce GTX 1050", "bfloat16") is None
+    for name in ("NVIDIA GeForce GTX 1050", "NVIDIA L40", "NVIDIA RTX A1000 Laptop GPU", "NVIDIA A10G"):
+        assert peak_operations(name, "bfloat16") is None, name
 
 
 def test_mfu_is_the_share_of_the_peak() -> None:
