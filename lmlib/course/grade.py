@@ -113,11 +113,12 @@ def _way(base: Path, timeout: float, secret: Path | None, sandbox: bool) -> Iter
 
         def grade_one(student: str, path: Path) -> Grade:
             try:
-                return _grade_outside(student, path, graders[-1], known)
+                return _grade_outside(student, path, graders[0], known)
             except SandboxError:
                 raise
             except WorkFailedError as error:  # one of its processes has ended, or no longer answers: a new one goes on
-                graders.append(stack.enter_context(Grader(key, limits, sandbox=sandbox)))
+                stack.close()
+                graders[0] = stack.enter_context(Grader(key, limits, sandbox=sandbox))
                 return Grade(student, readable(path.stem), 0.0, 0.0, status=f"not graded: {error}")
 
         yield grade_one

@@ -163,5 +163,22 @@ def test_the_command_grades_a_class_and_keeps_its_secret(tmp_path, capsys):
         read_or_make(secret)
 
 
+def test_a_grader_whose_process_ends_costs_one_row(tmp_path, monkeypatch):
+    for student in ("a", "b", "c"):
+        hand_in(tmp_path / "class" / student / RELEASE.name, RIGHT)
+    real = Grader.grade
+
+    def grade_but_one(self, notebook, release):
+        if notebook.parent.name == "b":
+            raise WorkFailedError("the checker has ended")
+        return real(self, notebook, release)
+
+    monkeypatch.setattr(Grader, "grade", grade_but_one)
+    grade_all(tmp_path / "class", tmp_path / "grades.json", 60, tmp_path / "secret")
+    rows = json.loads((tmp_path / "grades.json").read_text())
+    assert [(row["score"], row["status"].partition(":")[0]) for row in rows][1] == (0, "not graded")
+    assert [rows[i]["score"] for i in (0, 2)] == [20, 20]
+
+
 def test_a_cell_may_take_the_time_that_it_is_given():
     assert Limits.for_cells(400).seconds >= 400
