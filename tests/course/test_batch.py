@@ -363,3 +363,4 @@ def test_another_run_that_tries_the_same_folder_at_that_moment_is_no_fault(tmp_p
 
     monkeypatch.setattr(batch.notebooks, "write_atomically", put_away_by_the_other)
     batch.require_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
