@@ -482,6 +482,7 @@ for name, share in written_right.items():
 record.check("without the shift the loss is tiny after 50 steps: under 0.02", runs["no shift"][1][50:60].mean() < 0.02)
 honest, unmasked = (runs[name][1][70:80].mean() for name in ("as it should be", "no mask"))
 record.check("without the mask it is under half of the honest loss after 70 steps", unmasked < 0.5 * honest)
+record.check("and small at the end: under 0.02", runs["no mask"][1][-20:].mean() < 0.02)
 record.check(
     "neither writes a tenth of the numbers right", max(written_right["no mask"], written_right["no shift"]) < 0.1
 )

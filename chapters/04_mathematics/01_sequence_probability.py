@@ -561,6 +561,7 @@ record.check("at distance 8 less than a tenth", bigram_reach[6] < world_reach[6]
 record.check("the stories reach 16 words: over 0.005 nats are left", world_reach[-1] > 0.005)
 record.check("that of the stories only declines", bool((np.diff(world_reach) < 0).all()))
 record.check("the bigram's too, down to the noise", bool((np.diff(bigram_reach[:4]) < 0).all()))
+record.check("and in the noise it rises by less than 0.01", bool((np.diff(bigram_reach) < 0.01).all()))
 
 # %% [markdown] name="eigenvalue-text"
 # Why a cliff? For a chain the pair at distance $d$ has the table $\mathrm{diag}(\pi)P^d$. The eigenvalues of $P$ are
