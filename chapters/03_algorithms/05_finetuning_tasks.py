@@ -564,6 +564,7 @@ record.check(
     "in twice the steps it is as good as training all weights, within 0.05",
     lora_f1 > results["tags: span F1"]["pre-trained"] - 0.05,
 )
+record.check("and better than from scratch", lora_f1 > results["tags: span F1"]["from scratch"])
 
 # %% [markdown] name="lora-lesson"
 # Fewer than 5 % of the weights get as far as all of them, in twice the steps.
