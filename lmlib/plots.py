@@ -46,6 +46,7 @@ def figure(*titles: str, width: float = 7.0, height: float = 3.2) -> tuple[Figur
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
+            "axes.axisbelow": True,  # bars hide the grid
             "grid.color": "#dddddd",
             "grid.linewidth": 0.6,
             "legend.frameon": False,

@@ -458,7 +458,7 @@ ax.plot(counted, list(scores.values()), "D:", color=plots.COLOURS[3], label="cou
 for n in (1, 2, 3, 5):
     place = (-5, -13) if n == 5 else (7, 2)
     ax.annotate(f"n = {n}", (operations[n], scores[n]), xytext=place, textcoords="offset points", fontsize=8)
-for name, colour, dash, marker in (("LSTM", 1, "--", "s"), ("Transformer", 0, "-", "o")):
+for name, colour, dash, marker in (("LSTM", 0, "-", "o"), ("Transformer", 1, "--", "s")):
     ax.plot(effort[name], bits[name], dash, marker=marker, color=plots.COLOURS[colour], label=f"{name}, step by step")
 plots.level(ax, math.log2(V) * len(test_ids) / len(test_text.encode()), "all tokens equally likely")
 ax.axhline(scores[5], color=plots.COLOURS[3], linewidth=0.8, linestyle=":")

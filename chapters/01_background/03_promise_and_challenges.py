@@ -293,7 +293,6 @@ left.set_xscale("log")
 labels = [f"{level:.1f} → {level - 0.5:.1f}" for level in levels[:-1]]
 right.bar(labels, np.diff(steps_to), color="#9db8d9", edgecolor=plots.COLOURS[0])
 right.tick_params(axis="x", rotation=90)
-right.set_axisbelow(True)
 right.grid(visible=False, axis="x")
 right.set_ylabel("steps for this half nat")
 plots.show(
@@ -503,7 +502,6 @@ ax.axvline(8, color="#555555", linewidth=0.9, linestyle=":")
 ax.set_yticks(np.arange(len(places)) + 0.2, list(places))
 ax.invert_yaxis()
 ax.set_xlabel("bits per byte (dotted: a model that knows nothing)")
-ax.set_axisbelow(True)
 ax.grid(visible=False, axis="y")
 ax.legend(loc="upper right")
 plots.show(

@@ -344,7 +344,7 @@ record.check("one word of probability 0 makes it infinite", perplexity(torch.ten
 p, q = 0.25, np.linspace(0.02, 0.98, 97)
 cross_entropy = -p * np.log2(q) - (1 - p) * np.log2(1 - q)
 entropy = -p * np.log2(p) - (1 - p) * np.log2(1 - p)
-fig, (ax,) = plots.figure("A dishonest q always pays", width=5.4, height=3.0)
+fig, (ax,) = plots.figure("A dishonest q always costs bits", width=5.4, height=3.0)
 plots.lines(
     ax, q, {"cross-entropy": cross_entropy}, x_label="q: what the model says", y_label="bits for a throw", markers=False
 )

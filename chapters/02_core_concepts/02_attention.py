@@ -1399,7 +1399,7 @@ record.check("causal: they do not", not torch.allclose(correct_version(turned), 
 # 1. from scores to an output: the three lines from memory, and the axis of the softmax;
 # 2. masks: causal, padding, and rows with nothing to attend to;
 # 3. several heads: split, attend, merge;
-# 4. does attention know the order? A proof by experiment;
+# 4. does attention know the order? A test by experiment;
 # 5. why √d_k: two numbers to derive, and the reason.
 #
 # To go on: 2.3 builds the Transformer from this layer, 4.3 derives the gradient of attention, 4.4 adds positions.

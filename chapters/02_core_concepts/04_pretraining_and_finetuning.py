@@ -308,8 +308,11 @@ after = {(way, n): language_loss(taggers[way, n, seed].backbone) for way in WAYS
 
 # %% name="forgetting-plot"
 fig, (ax,) = plots.figure("Is it still a language model?", width=5.8, height=3.2)
-curves = {way: [after[way, n] for n in NUMBERS] for way in WAYS[1:]}
-plots.lines(ax, NUMBERS, curves, x_label="labelled sentences it was tuned on", y_label="next-word loss (nats)")
+for i, way in enumerate(WAYS[1:], 1):
+    plots.band(ax, NUMBERS, [[after[way, n] for n in NUMBERS]], way, number=i)
+ax.set_xlabel("labelled sentences it was tuned on")
+ax.set_ylabel("next-word loss (nats)")
+ax.legend(loc="center left")
 ax.set_xscale("log", base=2)
 ax.set_xticks(NUMBERS, [str(n) for n in NUMBERS])
 plots.level(ax, math.log(V), "ln V: guessing")

@@ -468,7 +468,6 @@ right.bar(range(3), list(written_right.values()), color=plots.COLOURS[:3], width
 right.set_xticks(range(3), list(written_right))
 right.set_ylabel("share (0 to 1)")
 right.set_ylim(0, 1.05)
-right.set_axisbelow(True)
 plots.show(
     fig,
     alt="Left, logarithmic: the losses without shift and without mask fall at least as fast as the honest one. "

@@ -158,7 +158,6 @@ for ax, question in zip(axes, QUESTIONS, strict=True):
     ax.set_yticks(range(10), [tokenizer.decode([i]).strip() or "·" for i in ids.tolist()], fontsize=7)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
-    ax.set_axisbelow(True)
     ax.set_xlabel("probability")
 plots.show(
     fig,
@@ -332,8 +331,8 @@ for i, (question, counts) in enumerate(kept.items()):
     ax.bar(place, counts, 0.35, label=f"“{question} …”", color=plots.COLOURS[i], hatch=("", "//")[i], edgecolor="white")
 ax.set_xticks(range(4), list(FILTERS))
 ax.set_ylabel("tokens")
-ax.legend()
-ax.set_axisbelow(True)
+ax.set_ylim(0, 13)
+ax.legend(loc="upper right", ncols=2)
 plots.show(
     fig,
     alt="Tokens left by four filters. Top-k leaves ten in both cases. The three others leave one or two after a "

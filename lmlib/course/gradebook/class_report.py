@@ -51,7 +51,6 @@ def _points_figure(rows: list[Row]) -> Any:
     names = list(rows[0].marks)
     shares = [[row.marks[name].points / (row.marks[name].maximum or 1) for row in rows] for name in names]
     fig, (ax,) = plots.figure("Points by question", width=7.0, height=0.9 + 0.4 * len(names))
-    ax.set_axisbelow(True)
     places = range(len(names))
     ax.barh(places, [sum(of_one) / len(of_one) for of_one in shares], color="0.6", edgecolor="0.2")
     labels = [
