@@ -21,8 +21,9 @@ def outcome_of(work: Callable[[], Any], answer: Any) -> Outcome:
     """What some work with a student's function or class gives, or raises."""
     try:
         return Outcome(work())
-    except NotImplementedError:
-        return Outcome(raised="NotImplementedError", sentence=UNWRITTEN)
+    except NotImplementedError as error:  # torch raises it too, with a text
+        sentence = _exception_sentence(error, answer) if str(error) else UNWRITTEN
+        return Outcome(raised="NotImplementedError", sentence=sentence)
     except (Exception, SystemExit) as error:
         return Outcome(raised=type(error).__name__, sentence=_exception_sentence(error, answer))
 
@@ -35,6 +36,8 @@ def _exception_sentence(error: BaseException, answer: Any) -> str:
         if trace.tb_frame.f_code.co_filename == file:
             line = trace.tb_lineno
         trace = trace.tb_next
+    if line is None and isinstance(error, TypeError) and "argument" in what:
+        return f"{what}; keep the names of the arguments as they were given"
     if file is None or line is None:
         return what
     return f"{what}; in line {line} of the answer: `{linecache.getline(file, line).strip()}`"

@@ -20,7 +20,16 @@ from typing import Any
 from lmlib.course import record
 from lmlib.course.asking import ask
 from lmlib.course.errors import CourseError
-from lmlib.course.plain_data import Outcome, decode, digest, fingerprint, is_specific, matches, same
+from lmlib.course.plain_data import (
+    Outcome,
+    decode,
+    digest,
+    fingerprint,
+    is_fractional,
+    is_specific,
+    matches,
+    same,
+)
 from lmlib.course.questions import AskedQuestion, Case, Question, ValueQuestion
 
 WIDTH = 100  # of the printed text
@@ -184,24 +193,28 @@ def judge(released: Released, question: str, answers: dict[str, Any]) -> Verdict
     for case in parts.cases:
         salt = f"{question}/{case.name}"
         expected = data["expected"][case.name]
+        changed: list[str] = []  # no mark is made of this: the outcome itself may be right
         if isinstance(parts, AskedQuestion):
-            outcome, findings = _judge_asked(parts, case, answers[parts.name], decode_outcome(expected))
+            outcome, findings, changed = _judge_asked(parts, case, answers[parts.name], decode_outcome(expected))
         else:
             outcome = Outcome(parts.normalised(case.name, answers.get(case.name)))
             findings = parts.findings(case.name, outcome.value, expected["digest"], salt)
-        results.append(CaseResult(case, findings))
+        results.append(CaseResult(case, [*findings, *changed]))
         marks.append(fingerprint(outcome, salt) if findings else None)
     hint_call = f'hint("{released.name}", "{question}", 1)' if data["hints"] else ""
     return Verdict(question, results, known_mistakes(parts, data["mistakes"], marks), hint_call)
 
 
-def _judge_asked(parts: AskedQuestion, case: Case, answer: Any, expected: Outcome) -> tuple[Outcome, list[str]]:
+def _judge_asked(
+    parts: AskedQuestion, case: Case, answer: Any, expected: Outcome
+) -> tuple[Outcome, list[str], list[str]]:
+    """The outcome, what is wrong with it, and what is to be said about inputs that were changed in place."""
     inputs = parts.inputs(case)
     given = copy.deepcopy(inputs)
     outcome = ask(parts.way, answer, given)
     findings = parts.compare(outcome, expected, inputs)
     changed = [name for name in inputs if not same(inputs[name], given[name])]
-    return outcome, [*findings, *parts.changed(changed)]
+    return outcome, findings, parts.changed(changed)
 
 
 def decode_outcome(expected: dict[str, Any]) -> Outcome:
@@ -212,15 +225,16 @@ def decode_outcome(expected: dict[str, Any]) -> Outcome:
 def known_mistakes(parts: Question, mistakes: dict[str, Any], marks: list[Any]) -> dict[str, str]:
     """The known mistakes that explain failed cases, with sentences: the one that explains most, then what adds to it.
 
-    A mark that says little (an exception, True or False) must be equal in every case in which the mistake fails, and
-    explain all that the others leave.
+    A mark that says little (an exception, True or False, one number) must be equal in every case in which the mistake
+    fails, and explain all that the others leave. Two equal numbers that are not whole say enough.
     """
     left = {i for i, mark in enumerate(marks) if mark is not None}
     specific, vague = {}, {}
     for name, known in mistakes.items():
         prints = [known["fingerprints"].get(case.name) for case in parts.cases]
         equal = {i for i in left if matches(marks[i], prints[i])}
-        if isinstance(parts, ValueQuestion) or any(is_specific(marks[i]) for i in equal):
+        says_much = any(is_specific(marks[i]) for i in equal) or sum(is_fractional(marks[i]) for i in equal) > 1
+        if says_much or isinstance(parts, ValueQuestion):
             specific[name] = equal
         elif equal == {i for i, mark in enumerate(prints) if mark is not None}:
             vague[name] = equal

@@ -13,20 +13,23 @@ from lmlib.course.plain_data import Outcome
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.lines import Line2D
 
-PARTS = {  # what counts of a figure, and what it is called
-    "title": "whether there is a title",
-    "legend": "whether a legend names all that has a name",
+NEEDED = {  # what is there or is not, and what is said when it is missing
+    "title": "there is no title",
+    "legend": "there is no legend that names all that has a label",
+}
+PARTS = {  # what is compared, and what it is called
     "x_label": "the label of the x axis",
     "y_label": "the label of the y axis",
     "x_scale": "the scale of the x axis",
     "y_scale": "the scale of the y axis",
     "x_names": "what stands at the ticks of the x axis",
     "y_names": "what stands at the ticks of the y axis",
-    "lines": "the lines",
-    "points": "the points",
-    "bars": "the bars",
-    "images": "the images",
+    "lines": "the set of lines",
+    "points": "the set of points",
+    "bars": "the set of bars",
+    "images": "the set of images",
 }
 
 
@@ -46,12 +49,13 @@ def draw(function: Callable, inputs: dict[str, Any]) -> Outcome:
 
 
 def contents(ax: "Axes") -> dict[str, Any]:
-    """The parts of an Axes, by the names in `PARTS`.
+    """The parts of an Axes, by the names in `NEEDED` and `PARTS`.
 
     Lines, points, bars and images are dicts by label; without a label they are called "line 1" and so on. Names at
-    ticks count where they were set, or are categories. A line without a line style is points; points have no order.
+    ticks count where they were set, or are categories. A line without a line style is points, and so is one of a single
+    place with a marker; points have no order.
     """
-    is_points = [str(line.get_linestyle()) in ("None", "", " ") for line in ax.lines]
+    is_points = [_is_points(line) for line in ax.lines]
     lines: list[tuple[Any, Any]] = [(line.get_label(), _places(line.get_xydata())) for line in ax.lines]
     kept = [line for line, points in zip(lines, is_points, strict=True) if not points]
     scattered: list[tuple[Any, Any]] = [
@@ -108,6 +112,11 @@ def _places(xy: Any) -> dict[str, Tensor]:
 def _sorted(places: dict[str, Tensor]) -> dict[str, Tensor]:
     order = torch.from_numpy(np.lexsort((places["y"].numpy(), places["x"].numpy())))
     return {name: values[order] for name, values in places.items()}
+
+
+def _is_points(line: "Line2D") -> bool:
+    drawn, marked = (str(style) not in ("None", "", " ") for style in (line.get_linestyle(), line.get_marker()))
+    return not drawn or (marked and len(np.asarray(line.get_xdata())) == 1)
 
 
 def _is_scatter(each: Any) -> bool:

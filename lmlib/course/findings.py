@@ -45,11 +45,12 @@ def form_findings(name: str, got: Any, expected: Any) -> list[str]:
         return [f"{name} is a NumPy scalar; expected a Python {kind}: `{kind}(...)` makes one of it"]
     wanted = "True or False" if isinstance(expected, bool) else "a number"
     if isinstance(got, Tensor):
-        return [f"{name} must be {wanted}; got {described(got)}: `.item()` makes one of it"]
+        advice = ": `.item()` makes one of it" if got.numel() == 1 else "; is a sum or a mean missing?"
+        return [f"{name} must be {wanted}; got {described(got)}{advice}"]
     if isinstance(expected, bool):
         return [] if isinstance(got, bool) else [f"{name} must be {wanted}; got {described(got)}"]
     if isinstance(got, bool) or not isinstance(got, int | float):
-        return [f"{name} must be a number; got {described(got)}"]
+        return [f"{name} must be a Python number; got {described(got)}"]
     return [] if math.isfinite(got) else [f"{name} is {got}"]
 
 
@@ -82,7 +83,7 @@ def _names(found: dict) -> str:
 
 def _tensor_findings(name: str, got: Any, expected: Tensor) -> list[str]:
     if got is None:
-        return [f"{name} is None; expected {described(expected)}"]
+        return [f"{name} is None; expected {described(expected)}: is there a `return`?"]
     if isinstance(got, np.ndarray):
         return [f"{name} is a NumPy array; expected a torch tensor: stay in torch from the inputs to the result"]
     if not isinstance(got, Tensor):
@@ -92,11 +93,11 @@ def _tensor_findings(name: str, got: Any, expected: Tensor) -> list[str]:
     if got.shape != expected.shape:
         return [f"{name} has shape {tuple(got.shape)}; expected {tuple(expected.shape)}"]
     if got.dtype != expected.dtype:
-        return [f"{name} is {_dtype(got)}; expected {_dtype(expected)}, as the inputs are"]
+        return [f"{name} is {_dtype(got)}; expected {_dtype(expected)}: `.to({expected.dtype})` makes it that"]
     if got.layout != torch.strided:
         return [f"{name} is a sparse tensor; expected a dense one: `.to_dense()` makes it one"]
     if got.requires_grad:
-        return [f"{name} requires a gradient, and no input does; is a parameter or `requires_grad` left in it?"]
+        return [f"{name} requires a gradient, and no input does; `.detach()` takes it away"]
     if torch.isnan(got).any():
         return [f"{name} has NaN in it"]
     if torch.isinf(got).any():
@@ -115,14 +116,24 @@ def value_findings(name: str, got: Any, expected: Any, atol: float) -> list[str]
         if isinstance(expected, bool):
             return [] if got == expected else [f"{name} is {got}; expected {expected}"]
         close = abs(got - expected) <= atol * (1 + abs(expected))
-        return [] if close else [f"{name} is {got:.4g}; expected {expected:.4g}"]
+        return [] if close else ["{} is {}; expected {}".format(name, *_told_apart(got, expected))]
     difference = (got.double() - expected.double()).abs()
     wrong = difference > atol * (1 + expected.double().abs())
     if not wrong.any():
         return []
     place = tuple(wrong.nonzero()[0].tolist())
-    at = f" at {list(place)}" if place else ""
+    first, right = _told_apart(got[place].item(), expected[place].item())
+    if wrong.numel() == 1:
+        return [f"{name} is {first}; expected {right}"]
     return [
         f"{name} has other values than expected ({int(wrong.sum())} of {wrong.numel()} differ);"
-        f" the first{at}: got {got[place].item():.4g}, expected {expected[place].item():.4g}"
+        f" the first at {list(place)}: got {first}, expected {right}"
     ]
+
+
+def _told_apart(got: bool | float, expected: bool | float) -> tuple[str, str]:
+    """Two values that differ, with four digits, or with as many as it takes to see that they differ."""
+    if isinstance(expected, bool):
+        return str(got), str(expected)
+    pairs = ((f"{got:.{n}g}", f"{expected:.{n}g}") for n in (4, 8, 17))
+    return next(pair for pair in pairs if pair[0] != pair[1])

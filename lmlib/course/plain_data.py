@@ -6,6 +6,7 @@ knows the code that made them.
 
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,8 +135,12 @@ def digest(value: Any, salt: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         text = f"{type(value).__name__} {value}"
     else:
-        text = f"number {round(value, 5) + 0.0:.3g}"
+        text = f"number {_rounded(value)}"
     return hashlib.sha256(f"{salt} {text}".encode()).hexdigest()[:16]
+
+
+def _rounded(number: float) -> str:
+    return f"{round(number, 5) + 0.0:.3g}"
 
 
 def fingerprint(outcome: Outcome, salt: str) -> Any:
@@ -151,7 +156,7 @@ def _fingerprint(value: Any, salt: str) -> Any:
     if isinstance(value, Tensor) and (value.is_meta or value.layout != torch.strided):
         return {"shape": list(value.shape), "device": str(value.device), "layout": str(value.layout)}
     if isinstance(value, Tensor) and value.numel() == 1:
-        return {"shape": list(value.shape), "dtype": str(value.dtype), "digest": digest(value.item(), salt)}
+        return {"shape": list(value.shape), "dtype": str(value.dtype), **_of_one(value.item(), salt)}
     if isinstance(value, Tensor):
         flat = value.detach().flatten().double().cpu().numpy()
         finite = np.isfinite(flat)
@@ -173,7 +178,15 @@ def _fingerprint(value: Any, salt: str) -> Any:
             _fingerprint([str(name) for name in names], salt),
             *(_fingerprint(value[n], f"{salt}/{n}") for n in names),
         ]
-    return {"digest": digest(value, salt)}
+    return _of_one(value, salt)
+
+
+def _of_one(value: Any, salt: str) -> dict[str, Any]:
+    """The fingerprint of a single value, which says of a number when it is not whole."""
+    mark: dict[str, Any] = {"digest": digest(value, salt)}
+    if isinstance(value, float) and math.isfinite(value) and not float(_rounded(value)).is_integer():
+        mark["fractional"] = True
+    return mark
 
 
 def _is_discrete(value: Any) -> bool:
@@ -222,4 +235,11 @@ def is_specific(mark: Any) -> bool:
     """Whether a fingerprint is of many values, so that two different wrong answers hardly share it."""
     if isinstance(mark, list):
         return any(is_specific(item) for item in mark)
-    return bool(mark and (mark.get("projections") or mark.get("length")))
+    return bool(mark and (any(mark.get("projections", ())) or mark.get("length")))
+
+
+def is_fractional(mark: Any) -> bool:
+    """Whether a fingerprint is of a number that is not whole: two wrong answers may share one, but hardly two."""
+    if isinstance(mark, list):
+        return any(is_fractional(item) for item in mark)
+    return bool(mark and mark.get("fractional"))

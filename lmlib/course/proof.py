@@ -119,12 +119,15 @@ def _useless(question: QuestionSource, changed: list[Mutant]) -> list[str]:
 
 def table(proofs: list[Proof]) -> str:
     """The proofs as a table in plain text."""
-    head = f"{'assignment':<32}{'question':<14}{'points':>6}{'mistakes named':>16}{'others accepted':>17}"
+    wide = max([len("assignment"), *(len(p.assignment) for p in proofs)]) + 2
+    narrow = max([len("question"), *(len(p.question) for p in proofs)]) + 2
+    head = f"{'assignment':<{wide}}{'question':<{narrow}}{'points':>6}{'mistakes named':>16}{'others accepted':>17}"
     lines = [head + f"{'mutants failing':>17}{'equivalent':>12}"]
     for p in proofs:
         named, accepted = f"{p.named} of {p.mistakes}", f"{p.accepted} of {p.others}"
         failing = f"{p.failing} of {p.mutants}"
         lines.append(
-            f"{p.assignment:<32}{p.question:<14}{p.points:>6g}{named:>16}{accepted:>17}{failing:>17}{p.equivalent:>12}"
+            f"{p.assignment:<{wide}}{p.question:<{narrow}}{p.points:>6g}"
+            f"{named:>16}{accepted:>17}{failing:>17}{p.equivalent:>12}"
         )
     return "\n".join(lines)

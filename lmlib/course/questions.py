@@ -5,6 +5,7 @@ data: drawing knows no answer, comparing knows no student's code.
 """
 
 import math
+import unicodedata
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lmlib.course.figures import PARTS
+from lmlib.course.figures import NEEDED, PARTS
 from lmlib.course.findings import described, form_findings, value_findings
 from lmlib.course.plain_data import Outcome, digest, double_by_default, rounded_to
 from lmlib.course.steps import results_of
@@ -128,7 +129,7 @@ class FunctionQuestion(AskedQuestion):
         if findings:
             return findings
         broken = [_first_line(holds) for holds in self.invariants if not holds(got, inputs)]
-        return broken or self._values(got, expected)
+        return [*broken, *self._values(got, expected)]
 
     def _form(self, got: Any, expected: Any) -> list[str]:
         """What is wrong with types, dtypes, shapes and finiteness."""
@@ -180,9 +181,10 @@ class FigureQuestion(AskedQuestion):
     kind: ClassVar[str] = "function"
 
     def _findings(self, got: Any, expected: Any, inputs: Inputs) -> list[str]:
-        """What is wrong with each part of the figure, its data last."""
+        """What is missing, and what is wrong with each part of the figure, its data last."""
+        missing = [sentence for name, sentence in NEEDED.items() if expected[name] and got[name] is not True]
         parts = [(PARTS[name], got[name], expected[name]) for name in PARTS]
-        return [finding for p in parts for finding in form_findings(*p) or value_findings(*p, self.atol)]
+        return missing + [finding for p in parts for finding in form_findings(*p) or value_findings(*p, self.atol)]
 
 
 @dataclass
@@ -210,9 +212,12 @@ class ValueQuestion:
         self.cases.append(Case(name, title, points))
 
     def normalised(self, name: str, value: Any) -> Any:
-        """The value in the form that is compared: a letter in lower case, a number as a Python number."""
+        """The value in the form that is compared: a number as a Python number, a letter small and bare.
+
+        A letter may be capital, in brackets, before a stop, or wide, as Chinese keyboards give it.
+        """
         if isinstance(value, str):
-            return value.strip().strip("().").lower()
+            return unicodedata.normalize("NFKC", value).strip(" ().,:;。、").lower()
         if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0:
             return value.item()
         return value
@@ -227,8 +232,11 @@ class ValueQuestion:
             if not isinstance(value, str) or value not in list(letters):
                 return [f"`{name}` must be one of the letters {', '.join(letters)}; got {described(value)}"]
         elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return [f"`{name}` must be a number; got {described(value)}"]
-        return [] if digest(value, salt) == expected else [f"`{name}` is not right"]
+            return [f"`{name}` must be a Python number; got {described(value)}"]
+        if digest(value, salt) == expected:
+            return []
+        rounded = "" if name in self.choices or value == int(value) else ": its first three digits are compared"
+        return [f"`{name}` is not right{rounded}"]
 
 
 Question = AskedQuestion | ValueQuestion

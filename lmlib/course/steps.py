@@ -60,7 +60,8 @@ def load(weights: dict[str, Tensor]) -> Step:
 
 def results_of(inputs: dict[str, Any]) -> list[str]:
     """What the results of a case's steps are called, in order: "`encode(text='low')`"."""
-    return [_title(step) for step in inputs["steps"] if step["step"] in GIVING]
+    giving = [step for step in inputs["steps"] if step["step"] in GIVING]
+    return [("the outcome of " if step["step"] == "refuses" else "") + _title(step) for step in giving]
 
 
 def _title(step: Step) -> str:
@@ -74,7 +75,7 @@ def _title(step: Step) -> str:
     listed = ", ".join(text if len(text) <= SHOWN else text.partition("=")[0] for text in given)
     if kind == "new":
         return f"making an object with ({listed})"
-    return f"calling the object with ({listed})" if name == "__call__" else f"`{name}({listed})`"
+    return f"the call of the object with ({listed})" if name == "__call__" else f"`{name}({listed})`"
 
 
 def use(made: Any, inputs: dict[str, Any]) -> Outcome:

@@ -10,7 +10,9 @@ import torch
 
 from lmlib.course.assignment import read
 from lmlib.course.calling import call
-from lmlib.course.checks import CheckError, Points, PointsShortError, check, find, hint, judge
+from lmlib.course.checks import CheckError, Points, PointsShortError, check, find, hint, judge, known_mistakes
+from lmlib.course.plain_data import Outcome, fingerprint
+from lmlib.course.questions import Case, FunctionQuestion
 from lmlib.course.release import make
 from lmlib.course.workbench import Workbench, compiled
 from tests.course.small_assignment import SOURCE
@@ -61,12 +63,14 @@ def in_place(x):
         (lambda x: (2 * x).to_sparse(), "is a sparse tensor"),
         (lambda x: torch.nn.Parameter(2 * x), "requires a gradient"),
         (lambda x: -2 * x, "the sign must stay"),
+        (lambda x: -2 * x, "the first at [0]: got -2, expected 2"),
+        (lambda x: 2.00001 * x, "got 2.00001, expected 2"),
         (
             lambda x: 2 * x + 0.5,
             "has other values than expected (2 of 2 differ); the first at [0]: got 2.5, expected 2",
         ),
         (in_place, "changes its input `x` in place"),
-        (lambda y: y, "TypeError"),
+        (lambda y: y, "unexpected keyword argument 'x'; keep the names of the arguments as they were given"),
         (5, "expected a function; got int"),
         (lambda x: sys.exit(3), "SystemExit"),
     ],
@@ -84,6 +88,12 @@ def test_an_answer_that_is_not_written_is_called_so(beside):
     text = verdict(stub).text()
     assert text.count("not written yet") == 1
     assert 'hint("t", "double", 1)' in text
+
+
+def test_torchs_own_not_implemented_error_is_no_unwritten_answer(beside):
+    text = verdict(lambda x: x > 0.5 & (x > 0)).text()  # brackets forgotten: `&` of a number and a mask
+    assert "not written yet" not in text
+    assert "not implemented for" in text
 
 
 def test_an_exception_is_shown_at_the_students_line(beside):
@@ -129,6 +139,44 @@ def test_an_exception_that_only_some_cases_share_with_a_mistake_does_not_name_it
     assert verdict(differs).mistakes == {}
 
 
+def test_a_right_answer_that_changes_its_input_makes_no_mistake_that_is_known(beside):
+    """`in_place` gives what a mistake gives that is right up to rounding in both cases."""
+    says = {"nearly": {"says": "...", "fingerprints": right_marks()}}
+    released = find("t")
+    released.data["questions"]["double"]["mistakes"] = says
+    found = judge(released, "double", {"double": in_place})
+    assert found.score == 0
+    assert found.mistakes == {}
+
+
+def right_marks():
+    parts, _ = find("t").question("double")
+    cases = [(case.name, parts.inputs(case)["x"]) for case in parts.cases]
+    return {name: fingerprint(Outcome(2 * x), f"double/{name}") for name, x in cases}
+
+
+@pytest.mark.parametrize(
+    ("known", "got", "is_named"),
+    [
+        ([0.25, 0.7, 0.9], [0.25, 0.7, 0.1], True),  # two equal fractions
+        ([0.25, 0.7, 0.9], [0.25, 0.6, 0.1], False),  # one may be chance
+        ([1.0, 2.0, 0.9], [1.0, 2.0, 0.1], False),  # and so may whole numbers
+        ([1.0, 2.0, 0.9], [1.0, 2.0, 0.9], True),  # which have to explain everything
+    ],
+)
+def test_a_mistake_in_numbers_is_named_beside_a_second_one_when_two_fractions_are_equal(known, got, is_named):
+    parts = FunctionQuestion("f", returns=("y",), atol=0.0, because="exact")
+    parts.cases = [Case(str(i), "a case", 1) for i in range(3)]
+    marks = [[fingerprint(Outcome(x), str(i)) for i, x in enumerate(row)] for row in (known, got)]
+    mistakes = {"slip": {"says": "A slip.", "fingerprints": {str(i): mark for i, mark in enumerate(marks[0])}}}
+    assert (known_mistakes(parts, mistakes, marks[1]) == {"slip": "A slip."}) is is_named
+
+
+@pytest.mark.parametrize("letter", ["B", " b ", "(b)", "b.", "ｂ", "（Ｂ）", "b。", "b、"])
+def test_a_letter_counts_however_a_keyboard_gives_it(beside, letter):
+    assert judge(find("t"), "choose", {"letter": letter, "size": 8}).score == 2
+
+
 def test_two_mistakes_in_two_cases_are_both_named(beside):
     found = verdict(lambda x: 3 * x if x.dim() == 2 else x * x)
     assert set(found.mistakes) == {"triple", "square"}
@@ -141,9 +189,10 @@ def test_two_mistakes_in_two_cases_are_both_named(beside):
         ({"letter": "b", "size": None}, "`size` is not answered yet"),
         ({"letter": "x", "size": 8}, "must be one of the letters a, b, c; got the text 'x'"),
         ({"letter": 2, "size": 8}, "must be one of the letters"),
-        ({"letter": "b", "size": "8"}, "`size` must be a number; got the text '8'"),
-        ({"letter": "b", "size": float("nan")}, "`size` must be a number; got nan"),
-        ({"letter": "b", "size": True}, "`size` must be a number; got True"),
+        ({"letter": "b", "size": "8"}, "`size` must be a Python number; got the text '8'"),
+        ({"letter": "b", "size": float("nan")}, "`size` must be a Python number; got nan"),
+        ({"letter": "b", "size": True}, "`size` must be a Python number; got True"),
+        ({"letter": "b", "size": 7.5}, "`size` is not right: its first three digits are compared"),
         ({"letter": "a", "size": 8}, "`letter` is not right"),
     ],
 )

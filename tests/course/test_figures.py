@@ -4,7 +4,7 @@ import pytest
 import torch
 from matplotlib import pyplot
 
-from lmlib.course.figures import PARTS, draw
+from lmlib.course.figures import NEEDED, PARTS, draw
 from lmlib.course.plain_data import same
 from lmlib.course.questions import FigureQuestion
 
@@ -14,7 +14,7 @@ HEIGHTS = [3.0, 1.0, 2.0]
 def contents(function, **inputs):
     outcome = draw(function, inputs)
     assert outcome.raised is None, outcome.sentence
-    assert set(outcome.value) == set(PARTS)
+    assert set(outcome.value) == (NEEDED | PARTS).keys()
     return outcome.value
 
 
@@ -51,6 +51,12 @@ def test_points_have_no_order_and_may_be_drawn_as_a_scatter_or_as_a_line_without
     assert contents(scatter)["lines"] == {}
 
 
+def test_a_line_of_one_place_with_a_marker_is_a_point():
+    drawn = contents(lambda ax: ax.plot([1], [6], marker="o", label="best"))
+    assert listed(drawn["points"]) == {"best": {"x": [1], "y": [6]}}
+    assert contents(lambda ax: ax.plot([1], [6], label="best"))["lines"].keys() == {"best"}  # nothing is to be seen
+
+
 def test_bars_have_their_place_their_length_and_the_names_below():
     upright = contents(lambda ax: ax.bar(["a", "B", "c"], HEIGHTS, bottom=1))
     assert (upright["x_names"], upright["y_names"]) == (["a", "b", "c"], [])
@@ -84,10 +90,11 @@ def test_each_part_is_looked_at_by_itself(change, part):
         ax.legend()
 
     right, wrong = contents(drawn, more={}), contents(drawn, more=change)
-    assert [name for name in PARTS if not same(right[name], wrong[name])] == [part]
+    sentences = NEEDED | PARTS
+    assert [name for name in sentences if not same(right[name], wrong[name])] == [part]
     question = FigureQuestion("drawn", atol=0.0, because="exact")
     assert question._findings(right, right, {}) == []
-    assert [PARTS[part] in finding for finding in question._findings(wrong, right, {})] == [True]
+    assert [sentences[part] in finding for finding in question._findings(wrong, right, {})] == [True]
 
 
 def test_two_names_need_a_legend_and_one_does_not():

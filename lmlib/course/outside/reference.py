@@ -64,22 +64,24 @@ class Reference:
         """What is wrong in one case, and the fingerprint by which a mistake is known; None when nothing is wrong."""
         try:
             said = _answered(answer)
-            findings = self._findings(question, parts, case, seed, said)
-            return findings, _mark(parts, question, case, said.outcome) if findings else None
+            findings, changed = self._findings(question, parts, case, seed, said)
+            return [*findings, *changed], _mark(parts, question, case, said.outcome) if findings else None
         except Exception as error:  # data made to be hostile may break any comparison; the case has then no points
             return [f"{UNREADABLE}: {type(error).__name__}"], {"raised": type(error).__name__}
 
-    def _findings(self, question: str, parts: Question, case: Case, seed: int, said: Answered) -> list[str]:
-        """What is wrong in one case, by the question's own comparison."""
+    def _findings(
+        self, question: str, parts: Question, case: Case, seed: int, said: Answered
+    ) -> tuple[list[str], list[str]]:
+        """What is wrong in one case, by the question's own comparison, and what is to be said about changed inputs."""
         if said.outcome.raised and isinstance(parts, ValueQuestion):
-            return [said.outcome.sentence]
+            return [said.outcome.sentence], []
         if isinstance(parts, ValueQuestion):
             digest = self._bench.released.data["questions"][question]["expected"][case.name]["digest"]
-            return parts.findings(case.name, said.outcome.value, digest, f"{question}/{case.name}")
+            return parts.findings(case.name, said.outcome.value, digest, f"{question}/{case.name}"), []
         inputs = parts.inputs(case, seed)
         expected = ask(parts.way, self._answers[question][parts.name], copy.deepcopy(inputs))
         findings = parts.compare(said.outcome, expected, inputs)
-        return [*findings, *parts.changed([name for name in said.changed if name in inputs])]
+        return findings, parts.changed([name for name in said.changed if name in inputs])
 
     def _mistakes(self, question: str, seed: int) -> dict[str, Any]:
         """The known mistakes with their fingerprints on the inputs of this seed."""
