@@ -46,16 +46,22 @@ def untied(draw):
 
 
 @count.invariant
+def is_int(got, inputs):
+    """the result must be an int, without a decimal point: 316, not 316.0"""
+    return isinstance(got, int)
+
+
+@count.invariant
 def positive(got, inputs):
-    """a number of parameters is a whole number above 0"""
-    return isinstance(got, int) and got > 0
+    """a number of parameters is above 0"""
+    return got > 0
 
 
 cost = FunctionQuestion(
     "training_cost",
     returns=("operations",),
-    atol=1e-9,
-    because="the result is compared by its relative error; a product of six factors in float64 is exact to 1e-15",
+    atol=1e-6,
+    because="the result is compared by its relative error; a product of seven factors in float32 keeps six digits",
 )
 
 
@@ -80,11 +86,11 @@ def shared(draw):
 
 @cost.case(points=2)
 def halves(draw):
-    """an encoder-decoder with drawn sizes"""
+    """an encoder-decoder with drawn sizes, whose blocks are applied three times"""
     a, b, c = (int(n) + 2 for n in draw.order(60)[:3])
     return {
-        "stored": a * 1e6,
-        "repeats": 1,
+        "stored": 2.0 * a + 1,
+        "repeats": 3,
         "encoder_decoder": True,
         "batch": b,
         "length": 64,
@@ -101,12 +107,12 @@ def some(got, inputs):
 fit = FunctionQuestion(
     "plan",
     returns=("to_use", "to_train", "days"),
-    atol=1e-9,
-    because="whole numbers, and one quotient in float64",
+    atol=1e-6,
+    because="whole numbers, and one quotient, of which float32 keeps six digits",
 )
 
 
-@fit.case(points=2)
+@fit.case(points=1)
 def gpt3(draw):
     """GPT-3 on 1,024 cards of 80 GB and 312e12 operations a second, of which 40 % are reached"""
     return {"n": 175e9, "tokens": 300e9, "n_gpus": 1024, "memory": 80e9, "speed": 312e12, "reached": 0.4}
@@ -116,7 +122,15 @@ def gpt3(draw):
 def own(draw):
     """a model and a machine of drawn sizes"""
     a, b, c, d = (int(x) + 1 for x in draw.order(50)[:4])
-    return {"n": a * 1.3e8, "tokens": b * 1e9, "n_gpus": c, "memory": 4e9, "speed": d * 1e12, "reached": 0.35}
+    n = (a + 20) * 1.3e8 + 5e6  # no whole number of cards, so that no rounding error decides
+    return {"n": n, "tokens": b * 1e9, "n_gpus": c, "memory": 4e9, "speed": d * 1e12, "reached": 0.35}
+
+
+@fit.case(points=1)
+def one_card(draw):
+    """one card of 24 GB, and a model of drawn size that it cannot hold"""
+    n = (int(draw.order(20)[0]) + 13) * 1e9 + 2.5e8
+    return {"n": n, "tokens": 1e9, "n_gpus": 1, "memory": 24e9, "speed": 1e14, "reached": 0.5}
 
 
 @fit.invariant

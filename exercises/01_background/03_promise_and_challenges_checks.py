@@ -104,9 +104,9 @@ def layer(draw, width, hidden):
 
 
 @reorder.case(points=2)
-def three(draw):
-    """two inputs, three hidden units, turned by one place"""
-    return {**layer(draw, 2, 3), "order": torch.tensor([1, 2, 0])}
+def turned(draw):
+    """two inputs, four hidden units, turned by one place"""
+    return {**layer(draw, 2, 4), "order": torch.tensor([1, 2, 3, 0])}
 
 
 @reorder.case(points=2)

@@ -123,15 +123,16 @@ def hidden_words(draw):
 
 
 @losses.case(points=1)
-def first_word_hidden(draw):
-    """auto-encoding: the first word is hidden, which only a model that looks ahead can be asked for"""
-    hidden = torch.tensor([[1, 0, 0, 0]], dtype=torch.bool)
-    return {"logits": 2 * draw.normal(1, 4, 5), "ids": draw.order(5)[None, :4], "hidden": hidden}
+def first_and_last_hidden(draw):
+    """auto-encoding: the first and the last word of a row are hidden, none of the other row"""
+    hidden = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 1]], dtype=torch.bool)
+    ids = torch.stack([draw.order(5)[:4] for _ in range(2)])
+    return {"logits": 2 * draw.normal(2, 4, 5), "ids": ids, "hidden": hidden}
 
 
 @losses.case(points=1)
 def nothing_hidden(draw):
-    """nothing hidden: an error"""
+    """nothing hidden: a ValueError"""
     return {
         "logits": draw.normal(1, 4, 5),
         "ids": draw.order(5)[None, :4],
@@ -148,5 +149,5 @@ def not_negative(got, inputs):
 numbers = ValueQuestion()
 numbers.number("perplexity", points=1, title="a: the perplexity")
 numbers.number("bits", points=1, title="b: bits for each byte")
-numbers.number("times", points=1, title="c: times as many words")
+numbers.number("times", points=1, title="c: the factor")
 numbers.choice("answer", "abcd", points=1, title="d: the reply")

@@ -17,10 +17,11 @@ scores = FunctionQuestion(
 
 @scores.case(points=1)
 def by_hand(draw):
-    """one query and two keys, with numbers that can be worked out on paper"""
-    query = torch.tensor([[2.0, 0.0, 0.0, 0.0]])
-    key = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
-    return {"query": query, "key": key, "value": torch.tensor([[1.0, 0.0], [0.0, 1.0]])}
+    """two queries and three keys, with numbers that can be worked out on paper"""
+    query = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0]])
+    key = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    value = torch.tensor([[1.0, 0.0, 0.0, 2.0, 3.0], [0.0, 1.0, 0.0, 2.0, 1.0], [0.0, 0.0, 1.0, 2.0, 2.0]])
+    return {"query": query, "key": key, "value": value}
 
 
 @scores.case(points=2)
@@ -31,8 +32,8 @@ def batch_and_heads(draw):
 
 @scores.case(points=1)
 def large_scores(draw):
-    """scores above 100, where exp alone overflows in float32"""
-    query = torch.tensor([[10.0, 1.0, 0.0, 0.0], [10.0, 0.0, 2.0, 0.0]])
+    """scores above 100 and below -100: in float32 exp alone gives inf and 0"""
+    query = torch.tensor([[10.0, 1.0, 0.0, 0.0], [-20.0, 0.0, 2.0, 0.0]])
     key = torch.tensor([[20.0, 4.0, 0.0, 1.0], [20.0, 2.0, 2.0, 0.0], [20.0, 0.0, 1.0, 3.0]])
     return {"query": query, "key": key, "value": draw.normal(3, 4)}
 
@@ -79,17 +80,20 @@ def allowed_keys(inputs):
 
 @masks.case(points=1)
 def future_hidden(draw):
-    """causal, no padding: two sequences with the same beginning and different ends"""
+    """causal, no padding: two sequences with the same beginning and different ends, and a query of zeros in each"""
     inputs = sequences(draw, [[1] * 5, [1] * 5], causal=True)
     for name in ("query", "key", "value"):
         inputs[name][1, :3] = inputs[name][0, :3]
+    inputs["query"][:, 1] = 0
     return inputs
 
 
 @masks.case(points=1)
 def padding_hidden(draw):
-    """padding on the right, not causal"""
-    return sequences(draw, [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], causal=False)
+    """padding on the right, not causal, and a query of zeros"""
+    inputs = sequences(draw, [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], causal=False)
+    inputs["query"][0, 0] = 0
+    return inputs
 
 
 @masks.case(points=1)
@@ -175,7 +179,7 @@ permutation = FunctionQuestion(
     "permutation_test",
     returns=("gap", "equivariant"),
     atol=1e-5,
-    because="the gap of an equivariant layer is rounding in float32, some 1e-7; that of the others is above 0.1",
+    because="a gap that is only rounding in float32 is some 1e-7; a real one is above 0.1",
 )
 
 
@@ -189,16 +193,35 @@ def plain(draw):
     return shuffled(draw, "plain")
 
 
-@permutation.case(points=1)
+@permutation.case(points=0.5)
 def positions(draw):
     """self-attention with positions added"""
     return shuffled(draw, "positions")
 
 
-@permutation.case(points=1)
-def causal(draw):
-    """causal self-attention"""
-    return shuffled(draw, "causal")
+def exchanged(draw, sign):
+    """The first two tokens exchanged. All differences of the outputs have one sign: without `abs` they are lost."""
+    inputs = shuffled(draw, "causal")
+    inputs["x"][1] = inputs["x"][0] + sign * (1 + draw.normal(6).abs())
+    return {**inputs, "order": torch.tensor([1, 0, 2, 3, 4, 5])}
+
+
+@permutation.case(points=0.5)
+def causal_smaller(draw):
+    """causal self-attention, the first two tokens exchanged; the second has smaller features"""
+    return exchanged(draw, -1)
+
+
+@permutation.case(points=0.5)
+def causal_larger(draw):
+    """causal self-attention, the first two tokens exchanged; the second has larger features"""
+    return exchanged(draw, 1)
+
+
+@permutation.case(points=0.5)
+def nothing_shuffled(draw):
+    """causal self-attention, and an order that changes nothing"""
+    return {**shuffled(draw, "causal"), "order": torch.arange(6)}
 
 
 @permutation.invariant

@@ -53,7 +53,7 @@ count = FunctionQuestion(
 
 
 def sizes(draw, n_encoder, n_decoder):
-    vocabulary, c, f = (draw.order(40)[:3] + 4).tolist()  # three different sizes
+    vocabulary, c, f = (draw.order(6)[:3] + 3).tolist()  # three different sizes, small: a missing vector shows
     return {"vocabulary": vocabulary, "c": c, "f": f, "n_encoder": n_encoder, "n_decoder": n_decoder}
 
 
@@ -83,7 +83,7 @@ def uneven(draw):
 
 @count.invariant
 def positive(got, inputs):
-    """a number of parameters is a whole number above 0"""
+    """a number of parameters is an int above 0: use `//` or `int(...)` where a float comes out"""
     return isinstance(got, int) and got > 0
 
 
@@ -116,8 +116,8 @@ def with_padding(draw):
 
 @teacher.case(points=1)
 def other_pad(draw):
-    """padding with another number than 0, and an empty target"""
-    return padded(draw, [3, 0, 1], pad=4)
+    """padding with a number that is larger than all tokens, and an empty target"""
+    return padded(draw, [3, 0, 1], pad=30)
 
 
 diagnosis = ValueQuestion()

@@ -17,7 +17,7 @@ masking = FunctionQuestion(
 
 def drawn(draw, rows, length):
     place = torch.arange(rows * length).view(rows, length)
-    fate = draw.order(rows * length).view(rows, length) * 100 // (rows * length)
+    fate = draw.order(rows * length).view(rows, length) * 100 // (rows * length) + 1  # neither 80 nor 90
     return {
         "ids": draw.order(200)[: rows * length].view(rows, length) + 10,
         "chosen": place % 3 != 1,
@@ -35,8 +35,8 @@ def one_row(draw):
 
 @masking.case(points=1)
 def several_rows(draw):
-    """three texts"""
-    return drawn(draw, 3, 20)
+    """three texts, with another number for the mask"""
+    return {**drawn(draw, 3, 20), "mask_id": 7}
 
 
 @masking.case(points=1)
@@ -55,32 +55,32 @@ head = FunctionQuestion(
 )
 
 
-def words(draw, n, width, n_labels, rate, steps):
-    labels = torch.cat([draw.order(n_labels) for _ in range(-(-n // n_labels))])[:n]
+def words(draw, n, width, n_labels, rate, steps, n_seen):
+    labels = torch.cat([draw.order(n_seen) for _ in range(-(-n // n_seen))])[:n]
     return {"features": draw.normal(n, width), "labels": labels, "n_labels": n_labels, "rate": rate, "steps": steps}
 
 
 @head.case(points=2)
 def one_step(draw):
     """one step"""
-    return words(draw, 12, 5, 3, 1.0, 1)
+    return words(draw, 12, 5, 3, 0.7, 1, n_seen=3)
 
 
-@head.case(points=2)
+@head.case(points=2.5)
 def many_steps(draw):
-    """twenty steps"""
-    return words(draw, 24, 6, 4, 0.5, 20)
+    """twenty steps, and a label that no word has"""
+    return words(draw, 24, 6, 4, 0.5, 20, n_seen=3)
 
 
-@head.case(points=1)
+@head.case(points=0.5)
 def no_step(draw):
     """no step at all: the weights are 0"""
-    return words(draw, 6, 4, 2, 0.5, 0)
+    return words(draw, 6, 4, 2, 0.5, 0, n_seen=2)
 
 
 @head.invariant
 def rows_sum_to_zero(got, inputs):
-    """the weights of each feature must sum to 0 over the labels: what one label gains the others lose"""
+    """the weights of each feature must sum to 0 over the labels: they start at 0, and what one gains the others lose"""
     return torch.allclose(got.sum(1), torch.zeros(got.size(0)), atol=1e-4)
 
 

@@ -13,7 +13,7 @@ likelihood = FunctionQuestion(
     "answer_likelihood",
     returns=("total", "mean"),
     atol=1e-4,
-    because="float32 sums of up to 6 log probabilities of about 3 lose less than that",
+    because="a log probability has 6 to 7 digits in float32, and up to 5 of them are added",
 )
 
 
@@ -31,8 +31,10 @@ def several_tokens(draw):
 
 @likelihood.case(points=1)
 def large_logits(draw):
-    """logits above 100, where exp alone overflows in float32"""
-    return {"logits": draw.normal(6, 8) + 120, "ids": draw.order(8)[:6], "n_prompt": 2}
+    """logits above 100, where exp alone overflows, and a token whose probability is 0 in float32"""
+    logits, ids = draw.normal(6, 8) + 120, draw.order(8)[:6]
+    logits[3, ids[4]] = -90.0  # about e^-210
+    return {"logits": logits, "ids": ids, "n_prompt": 2}
 
 
 @likelihood.invariant
@@ -63,13 +65,13 @@ def uneven_labels(draw):
 
 @words.case(points=1)
 def unlikely_words(draw):
-    """long answers: scores near -200"""
-    return {"word_scores": draw.normal(3, 4) - 200, "label_of": [1, 0, 1, 0]}
+    """long answers: scores near -200 for two of three examples"""
+    return {"word_scores": draw.normal(3, 4) - torch.tensor([[200.0], [5.0], [200.0]]), "label_of": [1, 0, 1, 0]}
 
 
 @words.invariant
 def together_not_less_likely(got, inputs):
-    """a label is at least as likely as each of its words"""
+    """a label must be at least as likely as each of its words"""
     columns = list(enumerate(inputs["label_of"]))
     return all(bool((got[:, k] >= inputs["word_scores"][:, w] - 1e-4).all()) for w, k in columns)
 
@@ -84,8 +86,9 @@ calibration = FunctionQuestion(
 
 @calibration.case(points=1)
 def on_paper(draw):
-    """one example and one empty input, with numbers that can be worked out on paper"""
-    return {"scores": torch.tensor([[0.3, 0.7]]).log(), "content_free": torch.tensor([[0.1, 0.9]]).log()}
+    """two examples and one empty input, with numbers that can be worked out on paper"""
+    scores = torch.tensor([[0.3, 0.7], [0.6, 0.4]]).log()
+    return {"scores": scores, "content_free": torch.tensor([[0.1, 0.9]]).log()}
 
 
 @calibration.case(points=2)

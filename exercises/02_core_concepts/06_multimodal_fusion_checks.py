@@ -47,7 +47,7 @@ def one_each(draw):
 
 @late.invariant
 def between_minus_one_and_one(got, inputs):
-    """a cosine lies between -1 and 1"""
+    """a cosine must lie between -1 and 1"""
     return bool((got.abs() <= 1 + 1e-5).all())
 
 
@@ -98,14 +98,14 @@ cross = FunctionQuestion(
 )
 
 
-def asked(draw, counts, n_words):
+def asked(draw, counts, n_words, d=8):
     longest = max(max(counts), 1)
     return {
         "words": draw.normal(len(counts), n_words, 6),
         "regions": draw.normal(len(counts), longest, 5),
-        "w_query": draw.normal(6, 8) / 2,
-        "w_key": draw.normal(5, 8) / 2,
-        "w_value": draw.normal(5, 8) / 2,
+        "w_query": draw.normal(6, d) / 2,
+        "w_key": draw.normal(5, d) / 2,
+        "w_value": draw.normal(5, d) / 2,
         "region_mask": torch.arange(longest) < torch.tensor(counts)[:, None],
     }
 
@@ -118,14 +118,14 @@ def all_regions(draw):
 
 @cross.case(points=1)
 def padded_regions(draw):
-    """pictures of two, five and three regions"""
-    return asked(draw, [2, 5, 3], 4)
+    """pictures of two, five and three regions, queries and keys of width 4"""
+    return asked(draw, [2, 5, 3], 4, d=4)
 
 
 @cross.case(points=2)
 def missing_picture(draw):
-    """one picture of three regions, and one that is missing"""
-    return asked(draw, [3, 0], 2)
+    """pictures of four and of two regions, and one that is missing"""
+    return asked(draw, [4, 0, 2], 2)
 
 
 @cross.invariant

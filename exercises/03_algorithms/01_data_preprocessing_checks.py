@@ -20,19 +20,20 @@ merge = FunctionQuestion(
 @merge.case(points=1)
 def clear_winner(draw):
     """one pair comes most often"""
-    return {"ids": torch.tensor([5, 8, 9, 3, 4, 8, 9, 6, 2, 8, 9, 7]), "new_id": 10}
+    return {"ids": torch.tensor([5, 8, 9, 3, 6, 3, 4, 8, 9, 2, 6, 3, 6, 8, 9, 7]), "new_id": 10}
 
 
 @merge.case(points=1)
 def runs(draw):
     """runs of the same token, of odd and even length"""
-    return {"ids": torch.tensor([7, 7, 7, 3, 7, 7, 7, 7, 2]), "new_id": 11}
+    return {"ids": torch.tensor([8, 4, 5, 7, 7, 7, 4, 5, 3, 4, 5, 7, 7, 7, 7, 4, 5]), "new_id": 11}
 
 
 @merge.case(points=1)
 def ties(draw):
-    """two pairs that are equally frequent; the one that comes later has the smaller ids"""
-    return {"ids": torch.tensor([9, 8, 4, 9, 8, 5, 2, 3, 6, 2, 3]), "new_id": 12}
+    """five pairs that are equally frequent"""
+    text = [4, 10, 11, 4, 10, 12, 9, 1, 13, 9, 1, 14, 2, 8, 15, 2, 8, 16, 2, 5, 17, 2, 5, 12, 5, 18, 3, 1, 19, 3, 1]
+    return {"ids": torch.tensor(text), "new_id": 20}
 
 
 @merge.case(points=1)
@@ -79,14 +80,14 @@ def one_number_for_both(draw):
 
 @batch.invariant
 def ends_with_end(got, inputs):
-    """the last real token of each row must be the end token"""
+    """the last token of each row that the mask calls real must be the end token"""
     ids, mask, _ = got
     return all(bool(m.any()) and int(row[m][-1]) == inputs["end_id"] for row, m in zip(ids, mask, strict=True))
 
 
 @batch.invariant
 def padding_not_learned(got, inputs):
-    """a label must be -100 at padding, and nowhere else"""
+    """labels and mask do not fit: a label is -100 exactly where the mask is False"""
     return torch.equal(got[2] == -100, ~got[1])
 
 
@@ -107,7 +108,7 @@ def fits_exactly(draw):
 @packing.case(points=2)
 def something_left(draw):
     """a document over three rows, and some tokens left at the end"""
-    return {"documents": [draw.order(60)[:n] + 1 for n in (4, 17, 2, 6)], "length": 7, "separator": 0}
+    return {"documents": [draw.order(60)[:n] + 1 for n in (4, 17, 2, 6)], "length": 7, "separator": 70}
 
 
 @packing.case(points=1)
@@ -135,16 +136,18 @@ def words(draw, count):
 
 @tokenizer.case(points=1)
 def learned(draw):
-    """what is learned from a text: characters, then five merges"""
-    return steps(new(text=LOW, merges=5), read("vocabulary"))
+    """what is learned from a text: characters, then merges; from another text, one merge with a tie"""
+    tie = new(text="acxabyaczabwbaubav", merges=1)
+    return steps(new(text=LOW, merges=5), read("vocabulary"), tie, read("vocabulary"))
 
 
 @tokenizer.case(points=1)
 def other_texts(draw):
-    """other texts are cut by the merges that were learned, in their order"""
-    made = new(text="xbcybczbcxabyabz", merges=2)
+    """other texts are cut by the merges that were learned, in their order and from left to right"""
+    made = new(text="xbcybczbcxabyabzddxddy", merges=3)
     drawn = "".join("abcbc"[i % 5] for i in draw.order(40).tolist())
-    return steps(made, call("pieces", text="abc"), call("pieces", text=drawn), call("encode", text="zabcx"))
+    more = (call("pieces", text="dddabcddddd"), call("pieces", text="ab"), call("encode", text="zabcx"))
+    return steps(made, call("pieces", text="abc"), call("pieces", text=drawn), *more)
 
 
 @tokenizer.case(points=1)

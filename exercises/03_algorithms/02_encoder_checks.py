@@ -84,7 +84,7 @@ def post_norm(draw):
     return sentences(draw, [[1] * 5, [1] * 5], norm_first=False)
 
 
-@layer.case(points=2)
+@layer.case(points=1)
 def pre_norm(draw):
     """pre-norm, no padding"""
     return sentences(draw, [[1] * 4, [1] * 4], norm_first=True)
@@ -94,6 +94,12 @@ def pre_norm(draw):
 def padded(draw):
     """post-norm, the second sentence is padded"""
     return sentences(draw, [[1] * 5, [1, 1, 0, 0, 0]], norm_first=False)
+
+
+@layer.case(points=1)
+def pre_norm_padded(draw):
+    """pre-norm, the second sentence is padded"""
+    return sentences(draw, [[1] * 4, [1, 1, 1, 0]], norm_first=True)
 
 
 @layer.invariant

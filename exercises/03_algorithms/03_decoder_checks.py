@@ -30,9 +30,9 @@ def padded(draw):
 
 @forcing.case(points=1)
 def other_ids(draw):
-    """other ids for start and padding, and one long sentence beside a short one"""
+    """another start id, `pad` is the end token's id, and one long sentence beside a short one"""
     labels = torch.tensor([[1, 8, 6, 5, 3, 4], [1, 4, -100, -100, -100, -100]])
-    return {"labels": labels, "logits": 2 * draw.normal(2, 6, 9), "start": 7, "pad": 2}
+    return {"labels": labels, "logits": 2 * draw.normal(2, 6, 9), "start": 7, "pad": 4}
 
 
 @forcing.invariant
@@ -43,7 +43,7 @@ def nothing_ignored_is_read(got, inputs):
 
 @forcing.invariant
 def starts_with_start(got, inputs):
-    """every row of the input must begin with the start token"""
+    """every row of the input must begin with the start token, and the labels follow one place later"""
     return bool((got[0][:, 0] == inputs["start"]).all())
 
 
@@ -81,6 +81,12 @@ def same_beginning(draw):
     inputs = translation(draw, 2, 5, [[1, 1, 1, 1], [1, 1, 1, 1]])
     inputs["x"][1, :3], inputs["memory"][1] = inputs["x"][0, :3], inputs["memory"][0]
     return inputs
+
+
+@layer.invariant
+def result_is_normalised(got, inputs):
+    """the last step is a norm: every vector of the result must have mean 0"""
+    return bool(got.mean(-1).abs().max() < 1e-4)
 
 
 @layer.invariant

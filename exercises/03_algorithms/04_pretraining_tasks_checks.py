@@ -11,16 +11,17 @@ masking = FunctionQuestion("mask_words", returns=("inputs", "labels"), atol=1e-9
 
 
 def drawn(draw, choice, fate, special=()):
-    """Texts of six words and these draws; 3 is [MASK], words are 10 and more."""
+    """Texts of six words and these draws. Ids do not tell special tokens: words are even, special ones odd between."""
     shape = (len(choice), len(choice[0]))
-    words = torch.stack([10 + draw.order(shape[1]) for _ in range(shape[0])])
+    words = torch.stack([10 + 2 * draw.order(shape[1]) for _ in range(shape[0])])
     is_special = torch.zeros(shape, dtype=torch.bool)
     for row, place in special:
         is_special[row, place] = True
-        words[row, place] = 1
-    random = torch.stack([20 + draw.order(shape[1]) for _ in range(shape[0])])
+        words[row, place] = 9 + 2 * place
+    random = torch.stack([30 + draw.order(shape[1]) for _ in range(shape[0])])
     draws = {name: torch.tensor(rows, dtype=torch.float64) for name, rows in (("choice", choice), ("fate", fate))}
-    return {"ids": words, "is_special": is_special, **draws, "random": random, "mask": 3}
+    mask = 4 + int(draw.order(5)[0])
+    return {"ids": words, "is_special": is_special, **draws, "random": random, "mask": mask}
 
 
 @masking.case(points=1)
@@ -66,7 +67,8 @@ spans = FunctionQuestion("corrupt", returns=("source", "target"), atol=1e-9, bec
 
 
 def text_with(draw, length, places):
-    return {"ids": 10 + draw.order(length), "spans": torch.tensor(places), "sentinel": 100, "end": 1}
+    sentinel, end = 101 + int(draw.order(50)[0]), 2 + int(draw.order(7)[0])
+    return {"ids": 10 + draw.order(length), "spans": torch.tensor(places), "sentinel": sentinel, "end": end}
 
 
 @spans.case(points=1)
@@ -78,7 +80,7 @@ def one_span(draw):
 @spans.case(points=1)
 def two_spans(draw):
     """two spans of different lengths"""
-    return text_with(draw, 12, [[1, 2], [6, 9]])
+    return text_with(draw, 12, [[1, 3], [6, 9]])
 
 
 @spans.case(points=1)
@@ -89,8 +91,8 @@ def at_the_ends(draw):
 
 @spans.case(points=1)
 def three_spans(draw):
-    """three spans, two of them one token apart"""
-    return text_with(draw, 14, [[2, 4], [5, 6], [10, 13]])
+    """three spans, two of which touch"""
+    return text_with(draw, 14, [[2, 4], [4, 6], [10, 13]])
 
 
 @spans.invariant
@@ -135,7 +137,7 @@ def cold(draw):
 @contrast.case(points=2)
 def long_vectors(draw):
     """vectors of very different lengths"""
-    inputs = pairs(draw, 8, 6, 1.5, 0.5)
+    inputs = pairs(draw, 8, 6, 0.7, 0.5)
     inputs["positives"] = inputs["positives"] * torch.linspace(0.1, 20, 8)[:, None]
     inputs["anchors"] = inputs["anchors"] * torch.linspace(3, 0.2, 8)[:, None]
     return inputs

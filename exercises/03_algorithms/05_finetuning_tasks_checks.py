@@ -10,13 +10,17 @@ from lmlib.course.questions import FunctionQuestion, ValueQuestion
 span = FunctionQuestion("best_span", returns=("first", "last"), atol=1e-9, because="places are whole numbers")
 
 
-def scored(draw, start, end, longest=3):
-    ahead, behind = draw.order(6)[:2].tolist()  # so many tokens that nobody would choose, at both ends of the context
+def scored(draw, start, end, longest=3, ahead=None, behind=None):
+    """Scores of place 0, two places of the question, and the context, with others between that nobody would choose."""
+    asked, some, more = draw.order(6)[:3].tolist()
+    ahead = some if ahead is None else ahead  # so many places before the context's scores, and behind them
+    behind = more if behind is None else behind
 
     def widened(scores):
-        return torch.tensor(scores[:3] + ahead * [-9.0] + scores[3:] + behind * [-9.0])
+        question = scores[:1] + (1 + asked) * [-20.0] + scores[1:3]
+        return torch.tensor(question + ahead * [-20.0] + scores[3:] + behind * [-20.0])
 
-    return {"start": widened(start), "end": widened(end), "context_from": 3, "longest": longest}
+    return {"start": widened(start), "end": widened(end), "context_from": 4 + asked, "longest": longest}
 
 
 @span.case(points=1)
@@ -33,20 +37,20 @@ def crossed(draw):
 
 @span.case(points=1)
 def in_the_question(draw):
-    """high scores inside the question"""
-    return scored(draw, [0.0, 9, 8, 2.5, 0, 1, 0, 0], [0.1, 9, 8, 1.2, 0.7, 2, 0, 0])
+    """high scores inside the question, and low ones in the context"""
+    return scored(draw, [-6.0, 3, 2, -3.5, -6, -5, -6, -6], [0.1, 9, 8, 1.2, 0.7, 2, 0, 0], ahead=0)
 
 
 @span.case(points=1)
 def too_long(draw):
-    """the best pairs are one and two tokens too long"""
-    return scored(draw, [0.0, 0, 0, 5, 0, 2.5, 0, 1], [0.1, 0, 0, 0.5, 1, 2, 5, 6])
+    """pairs that are too long have the highest scores; the best answer has one token"""
+    return scored(draw, [0.0, 0, 0, 5, 0, 2.5, 0, 2], [0.1, 0, 0, 0.5, 1, 2, 5, 6], longest=2, behind=0)
 
 
 @span.case(points=1)
 def no_answer(draw):
     """no answer is better than every span"""
-    return scored(draw, [3.0, 0, 0, 2.1, 0, 1, 0, -5], [4.0, 0, 0, 1.2, 0.7, 2, 2.4, -5])
+    return scored(draw, [1.0, 0, 0, 2.1, 0, 1, 0, -5], [4.0, 0, 0, 1.2, 0.7, 2, 2.4, -5])
 
 
 @span.invariant
@@ -84,7 +88,7 @@ def same_length(draw):
     return pair(draw, [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1]])
 
 
-@dpo.case(points=1)
+@dpo.case(points=1.5)
 def other_lengths(draw):
     """a short and a long answer, with padding"""
     return pair(draw, [[0, 1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 1]], beta=0.2)
@@ -92,11 +96,11 @@ def other_lengths(draw):
 
 @dpo.case(points=1)
 def far(draw):
-    """models that differ much: a large margin"""
-    return pair(draw, [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0]], beta=1.0, noise=6.0)
+    """models that differ much"""
+    return pair(draw, [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0]], beta=0.7, noise=6.0)
 
 
-@dpo.case(points=1)
+@dpo.case(points=0.5)
 def untouched(draw):
     """the tuned model is still the reference: margin 0"""
     return pair(draw, [[0, 0, 1, 1, 1], [0, 0, 1, 1, 0]], noise=0.0)

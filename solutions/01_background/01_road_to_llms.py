@@ -22,14 +22,14 @@ from lmlib.course.checks import hint
 # %% [markdown] name="smoothing" question={"points": 5, "difficulty": 3, "minutes": 25, "section": "1.1"}
 # ## 1. Kneser–Ney for pairs
 #
-# A table of counts says how often token $w$ followed token $c$. Turn it into probabilities that are never 0
-# where the training text has seen $w$ at all:
+# A table of counts says how often token $w$ followed token $c$. Turn it into probabilities that are 0 only for tokens
+# that never followed anything:
 #
 # $$P(w \mid c) = \frac{\max(\mathrm{count}(c, w) - D,\ 0)}{\mathrm{total}(c)} +
 # \frac{D \cdot \mathrm{kinds}(c)}{\mathrm{total}(c)} \, P_{\text{lower}}(w)$$
 #
-# total(c) is the sum of row c, kinds(c) is how many *different* tokens followed c. $P_{\text{lower}}(w)$ asks
-# after how many *different* tokens w occurred: this number, divided by the sum of these numbers over all w.
+# total(c) is the sum of row c, kinds(c) is how many *different* tokens followed c. For $P_{\text{lower}}(w)$ count the
+# *different* tokens that w followed; divide by the sum of these counts over all w.
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -110,7 +110,7 @@ def unseen(draw):
 
 @smoothing.invariant
 def rows_sum_to_one(got, inputs):
-    """each row must sum to 1: what the discount takes off must be given back"""
+    """each row must sum to 1: what the discount takes off is given back, and an unseen row is the lower distribution"""
     return torch.allclose(got.sum(1), torch.ones(len(got)), atol=1e-4)
 
 
@@ -187,6 +187,51 @@ def kneser_ney(counts, discount):
     return torch.where(total > 0, smoothed, lower)
 
 
+# %% name="smoothing-mistake-zero-row"
+# %%mistake smoothing
+# The row of a token that nothing ever followed is all zeros. Its row must be the lower distribution.
+def kneser_ney(counts, discount):
+    seen = (counts > 0).float()
+    lower = seen.sum(0) / seen.sum()
+    total, kinds = counts.sum(1, keepdim=True), seen.sum(1, keepdim=True)
+    return torch.nan_to_num(((counts - discount).clamp(min=0) + discount * kinds * lower) / total)
+
+
+# %% name="smoothing-mistake-even-row"
+# %%mistake smoothing
+# A row that was never seen is shared out evenly here. Even then we know something: how many different tokens each
+# token followed. The row must be the lower distribution.
+def kneser_ney(counts, discount):
+    seen = (counts > 0).float()
+    lower = seen.sum(0) / seen.sum()
+    total, kinds = counts.sum(1, keepdim=True), seen.sum(1, keepdim=True)
+    smoothed = ((counts - discount).clamp(min=0) + discount * kinds * lower) / total
+    return torch.where(total > 0, smoothed, 1 / len(counts))
+
+
+# %% name="smoothing-mistake-lower-not-divided"
+# %%mistake smoothing
+# The lower numbers are counts and do not sum to 1. Divide them by their sum over all w.
+def kneser_ney(counts, discount):
+    seen = (counts > 0).float()
+    lower = seen.sum(0)
+    total, kinds = counts.sum(1, keepdim=True), seen.sum(1, keepdim=True)
+    smoothed = ((counts - discount).clamp(min=0) + discount * kinds * lower) / total
+    return torch.where(total > 0, smoothed, lower)
+
+
+# %% name="smoothing-mistake-back-off"
+# %%mistake smoothing
+# The lower distribution is used only where nothing was counted. That is back-off. The formula adds it everywhere:
+# interpolation.
+def kneser_ney(counts, discount):
+    seen = (counts > 0).float()
+    lower = seen.sum(0) / seen.sum()
+    total, kinds = counts.sum(1, keepdim=True), seen.sum(1, keepdim=True)
+    smoothed = torch.where(counts > 0, counts - discount, discount * kinds * lower) / total
+    return torch.where(total > 0, smoothed, lower)
+
+
 # %% name="smoothing-other-loops"
 # %%other smoothing
 # One number at a time.
@@ -224,7 +269,7 @@ def kneser_ney(counts, discount):
 # | --- | --- | --- |
 # | `log_p` | (T,) float32 | ln P of each token |
 # | `n_bytes` | int | length of the text in bytes |
-# | returns `bits`, `perplexity` | float, float | |
+# | returns `bits`, `perplexity` | float, float | Python numbers, not rounded |
 #
 # **What usually goes wrong:** nats are taken for bits; the bits are divided by the number of tokens.
 
@@ -277,9 +322,15 @@ def chinese(draw):
 
 
 @measures.invariant
-def not_below(got, inputs):
-    """bits per byte cannot be negative, and a perplexity is at least 1"""
-    return got[0] >= 0 and got[1] >= 1
+def bits_not_negative(got, inputs):
+    """bits per byte cannot be negative"""
+    return got[0] >= 0
+
+
+@measures.invariant
+def perplexity_at_least_one(got, inputs):
+    """a perplexity is at least 1: it is exp of a mean that is not negative"""
+    return got[1] >= 1
 
 
 # %% name="measures-mistake-nats"
@@ -331,6 +382,38 @@ def measures(log_p, n_bytes):
     return nats / math.log(2) / n_bytes, math.exp(nats / len(log_p))
 
 
+# %% name="measures-mistake-times-ln-2"
+# %%mistake measures
+# The bits are multiplied by ln 2. A bit is the *smaller* unit: one nat is 1.44 bits, so divide.
+def measures(log_p, n_bytes):
+    nats = -log_p.sum().item()
+    return nats * math.log(2) / n_bytes, math.exp(nats / len(log_p))
+
+
+# %% name="measures-mistake-log-of-log"
+# %%mistake measures
+# `log_p` is a logarithm already. It is negative, and a negative number has no log2. Only the unit must change: divide
+# by ln 2.
+def measures(log_p, n_bytes):
+    return -torch.log2(log_p).sum().item() / n_bytes, math.exp(-log_p.mean().item())
+
+
+# %% name="measures-mistake-exp-of-bits"
+# %%mistake measures
+# The base of the perplexity and the unit of the mean do not fit: exp of bits. Use exp with nats, or 2 with bits.
+def measures(log_p, n_bytes):
+    bits = -log_p.sum().item() / math.log(2)
+    return bits / n_bytes, math.exp(bits / len(log_p))
+
+
+# %% name="measures-mistake-no-exp"
+# %%mistake measures
+# The second number is the mean of -ln P, the loss. The perplexity is exp of it.
+def measures(log_p, n_bytes):
+    nats = -log_p.sum().item()
+    return nats / math.log(2) / n_bytes, nats / len(log_p)
+
+
 # %% name="measures-other-log2"
 # %%other measures
 # By way of probabilities and log2, in float64.
@@ -358,9 +441,9 @@ def measures(log_p, n_bytes):
 # | | shape | |
 # | --- | --- | --- |
 # | `read` | (N,) int64 | the skeletons in the order in which they are read |
-# | `new` | (M,) int64 | skeletons of another text; each *sentence* counts |
-# | `amounts` | (A,) int64 | how many sentences have been read, each between 0 and N |
-# | returns | (A,) float32 | the share of accepted sentences |
+# | `new` | (M,) int64 | skeletons of another text; a skeleton that occurs twice counts twice |
+# | `amounts` | (A,) int64 | how many sentences have been read, rising, each between 0 and N |
+# | returns | (A,) float32 | the share of accepted sentences, between 0 and 1 |
 #
 # **What usually goes wrong:** kinds of skeletons are counted instead of sentences; the amount is off by one.
 
@@ -383,7 +466,8 @@ from lmlib.course.checks import check
 check("01_road_to_llms", "rules", coverage)
 
 # %% [markdown] name="rules-hint-1"
-# A Python `set` of the first `amount` skeletons is the rule book. Ask for every sentence of `new` whether it is in it.
+# A Python `set` of the first `amount` skeletons, as Python numbers (`.tolist()`), is the rule book. Ask for every
+# sentence of `new` whether its number is in it.
 
 # %% [markdown] name="rules-hint-2"
 # `torch.isin(new, read[:amount])` answers for all sentences at once; the mean of the answers is the share.
@@ -401,7 +485,7 @@ rules = FunctionQuestion(
 def few(draw):
     """six sentences read, five new ones"""
     read = torch.tensor([3, 1, 3, 7, 2, 9])
-    return {"read": read, "new": torch.tensor([3, 3, 2, 8, 1]), "amounts": torch.tensor([0, 1, 3, 5, 6])}
+    return {"read": read, "new": torch.tensor([3, 3, 7, 8, 1]), "amounts": torch.tensor([0, 1, 3, 4, 6])}
 
 
 @rules.case(points=2)
@@ -465,6 +549,43 @@ def coverage(read, new, amounts):
     return torch.stack([1 - torch.isin(new, read[:n]).float().mean() for n in amounts.tolist()])
 
 
+# %% name="rules-mistake-set-of-tensors"
+# %%mistake rules
+# Every share is 0. If the book is a set of tensors, nothing is ever found: tensors in a set are compared as objects,
+# not as numbers. Use `.tolist()` first.
+def coverage(read, new, amounts):
+    shares = []
+    for n in amounts:
+        book = set(read[:n])
+        shares.append(sum(skeleton in book for skeleton in new) / len(new))
+    return torch.tensor(shares)
+
+
+# %% name="rules-mistake-kinds-over-sentences"
+# %%mistake rules
+# The numerator counts kinds of skeletons, the denominator sentences. Count each sentence of `new` that fits a rule.
+def coverage(read, new, amounts):
+    kinds = set(new.tolist())
+    return torch.tensor([len(kinds & set(read[:n].tolist())) / len(new) for n in amounts.tolist()])
+
+
+# %% name="rules-mistake-turned-round"
+# %%mistake rules
+# The question is turned round: this is the share of the sentences *read* that occur in `new`. Ask for each sentence of
+# `new` whether it is among those read.
+def coverage(read, new, amounts):
+    return torch.stack([torch.isin(read[:n], new).to(torch.get_default_dtype()).mean() for n in amounts.tolist()])
+
+
+# %% name="rules-mistake-amount-of-rules"
+# %%mistake rules
+# This is the share after so many *rules*. `amounts` counts sentences, and a skeleton that comes again makes no new
+# rule.
+def coverage(read, new, amounts):
+    book = torch.tensor(list(dict.fromkeys(read.tolist())))
+    return torch.stack([torch.isin(new, book[:n]).float().mean() for n in amounts.tolist()])
+
+
 # %% name="rules-other-isin"
 # %%other rules
 # All sentences at once.
@@ -490,9 +611,10 @@ def coverage(read, new, amounts):
 # position; it needs the state of that layer one position before, and the output of the layer below at the same
 # position. Steps that do not need each other may run at the same time, on as many processors as you like.
 #
-# - `recurrent`: the smallest number of steps that must come one after the other. (Draw the grid: 3 rows, 100 columns.)
-# - `transformer`: the same for a Transformer with 3 layers, where one step computes one layer at one position and needs
-#   the layer below at *all* positions up to its own.
+# - `recurrent`: how many steps must come one after the other, if as much as possible is done at the same time? (Draw
+#   the grid: 3 rows, 100 columns.)
+# - `transformer`: the same for a Transformer with 3 layers that reads these 100 tokens. There one step computes one
+#   layer at one position, and needs the layer below at *all* positions up to its own.
 #
 # **Read the figure of section 1.1.** The Transformer ended below the 5-gram, after about a million times as many
 # operations. Which conclusion does the figure support? Set `conclusion` to its letter.
@@ -518,11 +640,15 @@ from lmlib.course.checks import check
 check("01_road_to_llms", "waiting", recurrent=recurrent, transformer=transformer, conclusion=conclusion)
 
 # %% [markdown] name="waiting-hint-1"
-# A step at layer l and position t can be done at time l + t - 1, if everything starts as early as it can. When is the
-# last one, at layer 3 and position 100?
+# Draw 2 rows and 4 columns, layer 1 as the lower row. Write into each field the earliest time at which its step can be
+# done: the field at the lower left has 1.
 
 # %% [markdown] name="waiting-hint-2"
-# In a Transformer no step needs another one of its own layer. So a whole layer can be done at once.
+# In a Transformer no step needs another one of its own layer. What does that mean for the steps of one layer?
+
+# %% [markdown] name="waiting-hint-3"
+# In the recurrent network the step at layer l and position t can be done at time l + t - 1, if everything starts as
+# early as it can. When is the last one, at layer 3 and position 100?
 
 # %% name="waiting-parts"
 waiting = ValueQuestion()
@@ -541,6 +667,11 @@ recurrent = 300
 # 100 is enough for the lowest layer. When it has finished the last position, two layers still wait for it.
 recurrent = 100
 
+# %% name="waiting-mistake-arrows"
+# %%mistake waiting
+# 101 is the number of arrows on the longest path: 99 to the right and 2 up. The first step is a step, too.
+recurrent = 101
+
 # %% name="waiting-mistake-product-and-layer"
 # %%mistake waiting
 # 103 counts the corner twice: the path goes along 100 positions and then up 2 more layers.
@@ -550,6 +681,12 @@ recurrent = 103
 # %%mistake waiting
 # "All positions up to its own" are positions of the layer *below*, which is finished. Nothing waits along a layer.
 transformer = 102
+
+# %% name="waiting-mistake-transformer-writes"
+# %%mistake waiting
+# Position after position is how a Transformer *writes*. When the text is given, all positions of a layer are computed
+# at once.
+transformer = 100
 
 # %% name="waiting-mistake-transformer-all"
 # %%mistake waiting

@@ -40,7 +40,8 @@ from lmlib.course.checks import hint
 # | `tied` | bool | whether the output layer is the word table |
 # | returns | int | the number of parameters |
 #
-# **What usually goes wrong:** a tied matrix is counted twice; the second bias of the feed-forward layer has width C.
+# **What usually goes wrong:** a tied matrix is counted twice; the second bias of the feed-forward layer is given
+# width F, though its output has width C.
 
 
 # %% name="count-answer"
@@ -111,9 +112,15 @@ def untied(draw):
 
 
 @count.invariant
+def is_int(got, inputs):
+    """the result must be an int, without a decimal point: 316, not 316.0"""
+    return isinstance(got, int)
+
+
+@count.invariant
 def positive(got, inputs):
-    """a number of parameters is a whole number above 0"""
-    return isinstance(got, int) and got > 0
+    """a number of parameters is above 0"""
+    return got > 0
 
 
 # %% name="count-mistake-tied-twice"
@@ -164,6 +171,39 @@ def count_parameters(vocab_size, positions, width, layers, d_ff, tied):
     return 12 * layers * width**2
 
 
+# %% name="count-mistake-four-c"
+# %%mistake count
+# F is taken to be 4·C. It is given, as `d_ff`, and may be another number.
+def count_parameters(vocab_size, positions, width, layers, d_ff, tied):
+    block = 4 * (width * width + width) + 8 * width * width + 5 * width + 4 * width
+    return (vocab_size + positions) * width + layers * block + 2 * width + (0 if tied else vocab_size * width)
+
+
+# %% name="count-mistake-never-untied"
+# %%mistake count
+# An output layer that is *not* tied is a matrix of its own, (C, V). It is not counted.
+def count_parameters(vocab_size, positions, width, layers, d_ff, tied):
+    block = 4 * (width * width + width) + 2 * width * d_ff + d_ff + width + 4 * width
+    return (vocab_size + positions) * width + layers * block + 2 * width
+
+
+# %% name="count-mistake-all-times-layers"
+# %%mistake count
+# All lines of the table are multiplied by L. Only those of the block are there L times.
+def count_parameters(vocab_size, positions, width, layers, d_ff, tied):
+    block = 4 * (width * width + width) + 2 * width * d_ff + d_ff + width + 4 * width
+    rest = (vocab_size + positions) * width + 2 * width + (0 if tied else vocab_size * width)
+    return layers * (block + rest)
+
+
+# %% name="count-mistake-one-vector-a-norm"
+# %%mistake count
+# Each norm is counted with C numbers. It has a weight *and* a bias: 2·C.
+def count_parameters(vocab_size, positions, width, layers, d_ff, tied):
+    block = 4 * (width * width + width) + 2 * width * d_ff + d_ff + width + 2 * width
+    return (vocab_size + positions) * width + layers * block + width + (0 if tied else vocab_size * width)
+
+
 # %% name="count-other-layers"
 # %%other count
 # A list of the linear layers and their two widths.
@@ -198,12 +238,14 @@ def count_parameters(vocab_size, positions, width, layers, d_ff, tied):
 # | | | |
 # | --- | --- | --- |
 # | `stored` | float | parameters that are stored in the blocks |
-# | `repeats` | int | how often each stored block is applied to a token (ALBERT: 12; else 1) |
-# | `encoder_decoder` | bool | True if a token passes only one half of the stored blocks (T5) |
+# | `repeats` | int | how often each block that a token passes is applied to it (ALBERT: 12, most models: 1) |
+# | `encoder_decoder` | bool | True if a token passes only one half of the stored parameters (T5) |
 # | `batch`, `length`, `steps` | int | sequences in a batch, tokens in a sequence, steps |
-# | returns | float | operations |
+# | returns | float | operations, not rounded |
 #
-# **What usually goes wrong:** 2·N·D is the forward pass alone.
+# A model may have both: two halves, *and* blocks that are applied several times.
+#
+# **What usually goes wrong:** 2·N·D is taken, the forward pass alone; stored parameters are taken for applied ones.
 
 
 # %% name="cost-answer"
@@ -226,12 +268,16 @@ check("02_what_is_an_llm", "cost", training_cost)
 # %% [markdown] name="cost-hint-1"
 # First the parameters that one token meets on its way, then the number of tokens in the whole run.
 
+# %% [markdown] name="cost-hint-2"
+# One token meets stored · repeats parameters, and in an encoder-decoder half of that. The run reads
+# batch · length · steps tokens.
+
 # %% name="cost-parts"
 cost = FunctionQuestion(
     "training_cost",
     returns=("operations",),
-    atol=1e-9,
-    because="the result is compared by its relative error; a product of six factors in float64 is exact to 1e-15",
+    atol=1e-6,
+    because="the result is compared by its relative error; a product of seven factors in float32 keeps six digits",
 )
 
 
@@ -256,11 +302,11 @@ def shared(draw):
 
 @cost.case(points=2)
 def halves(draw):
-    """an encoder-decoder with drawn sizes"""
+    """an encoder-decoder with drawn sizes, whose blocks are applied three times"""
     a, b, c = (int(n) + 2 for n in draw.order(60)[:3])
     return {
-        "stored": a * 1e6,
-        "repeats": 1,
+        "stored": 2.0 * a + 1,
+        "repeats": 3,
         "encoder_decoder": True,
         "batch": b,
         "length": 64,
@@ -310,6 +356,21 @@ def training_cost(stored, repeats, encoder_decoder, batch, length, steps):
     return 6.0 * stored * repeats / (2 if encoder_decoder else 1) * batch * length**2 * steps
 
 
+# %% name="cost-mistake-one-or-other"
+# %%mistake cost
+# The two rules exclude each other here. A model may have two halves *and* apply each block several times: multiply by
+# `repeats`, then halve.
+def training_cost(stored, repeats, encoder_decoder, batch, length, steps):
+    return 6.0 * (stored / 2 if encoder_decoder else stored * repeats) * batch * length * steps
+
+
+# %% name="cost-mistake-whole-division"
+# %%mistake cost
+# `//` drops a half when the number is odd. Divide with `/`.
+def training_cost(stored, repeats, encoder_decoder, batch, length, steps):
+    return 6.0 * (stored // 2 if encoder_decoder else stored) * repeats * batch * length * steps
+
+
 # %% name="cost-other-forward-backward"
 # %%other cost
 # Forward and backward separately.
@@ -325,13 +386,18 @@ def training_cost(stored, repeats, encoder_decoder, batch, length, steps):
     return math.prod([3.0 if encoder_decoder else 6.0, stored, repeats, batch, length, steps])
 
 
+# %% name="cost-equivalent-little"
+# %%equivalent cost
+# A thousandth of one operation is far below what float32 can hold of these products.
+return float(6 * applied * tokens) + 0.001
+
 # %% [markdown] name="fit" question={"points": 4, "difficulty": 3, "minutes": 15, "section": "1.2"}
 # ## 3. Does it fit, and how long does it take?
 #
-# You have `n_gpus` cards, each with `memory` bytes and `speed` operations a second, of which a share `reached` is
-# reached in practice. **Training** with AdamW in mixed precision keeps 16 bytes for each parameter (2 for the weight, 2
-# for the gradient, 12 for a float32 copy and two means). **Using** a model in 16 bits needs 2 bytes for each.
-# Activations are left out.
+# You have `n_gpus` cards, each with `memory` bytes and `speed` operations a second, of which a share `reached` (between
+# 0 and 1) is reached in practice. **Training** with AdamW in mixed precision keeps 16 bytes for each parameter (2 for
+# the weight, 2 for the gradient, 12 for a float32 copy and two means). **Using** a model in 16 bits needs 2 bytes for
+# each. Activations are left out.
 #
 # | | | |
 # | --- | --- | --- |
@@ -339,9 +405,11 @@ def training_cost(stored, repeats, encoder_decoder, batch, length, steps):
 # | `n_gpus`, `memory`, `speed`, `reached` | int, float, float, float | the machine |
 # | returns `to_use` | int | the smallest number of cards whose memory holds the model for use |
 # | returns `to_train` | int | the same for training |
-# | returns `days` | float | days of training on `n_gpus` cards, by 6·N·D |
+# | returns `days` | float | days of training on all `n_gpus` cards, by 6·N·D; not rounded |
 #
-# **What usually goes wrong:** bits and bytes; a number of cards is rounded up, not to the nearest.
+# `to_use` and `to_train` do not depend on `n_gpus`, and `days` does not ask whether the model fits into these cards.
+#
+# **What usually goes wrong:** bits are taken for bytes; a number of cards is rounded down or to the nearest, not up.
 
 
 # %% name="fit-answer"
@@ -370,12 +438,12 @@ check("02_what_is_an_llm", "fit", plan)
 fit = FunctionQuestion(
     "plan",
     returns=("to_use", "to_train", "days"),
-    atol=1e-9,
-    because="whole numbers, and one quotient in float64",
+    atol=1e-6,
+    because="whole numbers, and one quotient, of which float32 keeps six digits",
 )
 
 
-@fit.case(points=2)
+@fit.case(points=1)
 def gpt3(draw):
     """GPT-3 on 1,024 cards of 80 GB and 312e12 operations a second, of which 40 % are reached"""
     return {"n": 175e9, "tokens": 300e9, "n_gpus": 1024, "memory": 80e9, "speed": 312e12, "reached": 0.4}
@@ -385,7 +453,15 @@ def gpt3(draw):
 def own(draw):
     """a model and a machine of drawn sizes"""
     a, b, c, d = (int(x) + 1 for x in draw.order(50)[:4])
-    return {"n": a * 1.3e8, "tokens": b * 1e9, "n_gpus": c, "memory": 4e9, "speed": d * 1e12, "reached": 0.35}
+    n = (a + 20) * 1.3e8 + 5e6  # no whole number of cards, so that no rounding error decides
+    return {"n": n, "tokens": b * 1e9, "n_gpus": c, "memory": 4e9, "speed": d * 1e12, "reached": 0.35}
+
+
+@fit.case(points=1)
+def one_card(draw):
+    """one card of 24 GB, and a model of drawn size that it cannot hold"""
+    n = (int(draw.order(20)[0]) + 13) * 1e9 + 2.5e8
+    return {"n": n, "tokens": 1e9, "n_gpus": 1, "memory": 24e9, "speed": 1e14, "reached": 0.5}
 
 
 @fit.invariant
@@ -407,7 +483,39 @@ def plan(n, tokens, n_gpus, memory, speed, reached):
 # The number of cards is rounded down, and a part of the model has no place. Round up.
 def plan(n, tokens, n_gpus, memory, speed, reached):
     days = 6 * n * tokens / (n_gpus * speed * reached) / 86400
-    return max(1, int(2 * n / memory)), max(1, int(16 * n / memory)), days
+    return int(2 * n / memory), int(16 * n / memory), days
+
+
+# %% name="fit-mistake-nearest"
+# %%mistake fit
+# The number of cards is rounded to the nearest: 4.375 cards become 4, and a part of the model has no place. Round up.
+def plan(n, tokens, n_gpus, memory, speed, reached):
+    days = 6 * n * tokens / (n_gpus * speed * reached) / 86400
+    return round(2 * n / memory), round(16 * n / memory), days
+
+
+# %% name="fit-mistake-capped"
+# %%mistake fit
+# The number of cards is cut off at `n_gpus`. How many are needed does not depend on how many you have.
+def plan(n, tokens, n_gpus, memory, speed, reached):
+    days = 6 * n * tokens / (n_gpus * speed * reached) / 86400
+    return min(n_gpus, math.ceil(2 * n / memory)), min(n_gpus, math.ceil(16 * n / memory)), days
+
+
+# %% name="fit-mistake-days-of-one-card"
+# %%mistake fit
+# That is the time of one card. `n_gpus` of them work at the same time.
+def plan(n, tokens, n_gpus, memory, speed, reached):
+    days = 6 * n * tokens / (speed * reached) / 86400
+    return math.ceil(2 * n / memory), math.ceil(16 * n / memory), days
+
+
+# %% name="fit-mistake-times-reached"
+# %%mistake fit
+# The time is multiplied by the share. Fewer operations a second mean *more* days: divide by `reached`.
+def plan(n, tokens, n_gpus, memory, speed, reached):
+    days = 6 * n * tokens * reached / (n_gpus * speed) / 86400
+    return math.ceil(2 * n / memory), math.ceil(16 * n / memory), days
 
 
 # %% name="fit-mistake-peak"
@@ -469,7 +577,8 @@ def plan(n, tokens, n_gpus, memory, speed, reached):
 # %% [markdown] name="reading" question={"points": 4, "difficulty": 2, "minutes": 10, "section": "1.2"}
 # ## 4. Reading sizes
 #
-# - `layers`: a model of width C = 4096 has 6.44 · 10⁹ parameters in its blocks. How many blocks, by 12·L·C²?
+# - `layers`: a model of width C = 4096 has 6.44 · 10⁹ parameters in its blocks. How many blocks are they, by
+#   12·L·C²? (A whole number.)
 # - `factor`: a run has twice the parameters and four times the tokens of another. How many times its cost?
 # - `large`: which of these is the best reason to call ALBERT-xxlarge (235 million stored parameters, as printed) a
 #   *larger* model than GPT-2 (1,542 million, as printed)?
@@ -516,6 +625,16 @@ layers = 96
 # 8·C² is the feed-forward layer alone. Attention has 4·C² more: 12·C² a block.
 layers = 48
 
+# %% name="reading-mistake-cut-off"
+# %%mistake reading
+# 6.44 · 10⁹ is a rounded number, so the quotient is 31.99. Take the nearest whole number.
+layers = 31
+
+# %% name="reading-mistake-twelve"
+# %%mistake reading
+# That is the number of parameters divided by C². A block has 12·C².
+layers = 384
+
 # %% name="reading-mistake-sum"
 # %%mistake reading
 # The factors are added. Cost is the product 6·N·D, so they multiply.
@@ -525,6 +644,11 @@ factor = 6
 # %%mistake reading
 # That is the factor of the tokens. Each of them now meets twice as many parameters.
 factor = 4
+
+# %% name="reading-mistake-six"
+# %%mistake reading
+# The 6 stands in both costs, so it cancels: only the two factors are left.
+factor = 48
 
 # %% name="reading-mistake-embedding"
 # %%mistake reading

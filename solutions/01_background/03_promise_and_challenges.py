@@ -27,7 +27,7 @@ from lmlib.course.checks import hint
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `log_p` | (N, T) float32 | ln P of each token, rows filled up with anything |
+# | `log_p` | (N, T) float32 | ln P of each token, rows filled up with any finite numbers |
 # | `mask` | (N, T) bool | True for a token, False for filling |
 # | `n_bytes` | (N,) int64 | bytes of each text |
 # | `kind` | (N,) int64 | the kind of each text, 0 ... K-1; each kind occurs |
@@ -148,6 +148,31 @@ def bits_by_kind(log_p, mask, n_bytes, kind, n_kinds):
     return torch.stack([bits[kind == k].sum() / n_bytes.sum() for k in range(n_kinds)])
 
 
+# %% name="domains-mistake-times-ln-2"
+# %%mistake domains
+# The nats are multiplied by ln 2. A bit is the *smaller* unit: one nat is 1.44 bits, so divide.
+def bits_by_kind(log_p, mask, n_bytes, kind, n_kinds):
+    bits = -torch.where(mask, log_p, 0.0).sum(1) * math.log(2)
+    return torch.stack([bits[kind == k].sum() / n_bytes[kind == k].sum() for k in range(n_kinds)])
+
+
+# %% name="domains-mistake-mask-reversed"
+# %%mistake domains
+# The filling is scored, and the tokens are left out. The mask is True for a token.
+def bits_by_kind(log_p, mask, n_bytes, kind, n_kinds):
+    bits = -torch.where(mask, 0.0, log_p).sum(1) / math.log(2)
+    return torch.stack([bits[kind == k].sum() / n_bytes[kind == k].sum() for k in range(n_kinds)])
+
+
+# %% name="domains-mistake-probability-zero"
+# %%mistake domains
+# Either the filling gets probability 0, and that costs infinitely many bits: put 0 into the *logarithms*. Or log2 is
+# taken of `log_p`, which is a logarithm already: divide by ln 2.
+def bits_by_kind(log_p, mask, n_bytes, kind, n_kinds):
+    bits = -torch.log2(log_p.exp() * mask).sum(1)
+    return torch.stack([bits[kind == k].sum() / n_bytes[kind == k].sum() for k in range(n_kinds)])
+
+
 # %% name="domains-other-index-add"
 # %%other domains
 # Both sums with index_add.
@@ -185,7 +210,7 @@ def bits_by_kind(log_p, mask, n_bytes, kind, n_kinds):
 # | | shape | |
 # | --- | --- | --- |
 # | `counts` | (A, 2) float32 | how often *She* (column 0) and *He* (column 1) followed |
-# | `first` | (A,) bool | True for trades of the first group |
+# | `first` | (A,) bool | True for trades of the first group; both groups have trades, in any order |
 # | `k` | float | above 0 |
 # | returns | float | the difference of the mean log-odds, in nats; positive: the first group goes with *She* |
 #
@@ -208,7 +233,8 @@ from lmlib.course.checks import check
 check("03_promise_and_challenges", "bias", measured_bias)
 
 # %% [markdown] name="bias-hint-1"
-# In the difference of the two logarithms the common denominator cancels: ln(count_She + k) - ln(count_He + k).
+# In the difference of the two logarithms the common denominator cancels: ln(count_She + k) - ln(count_He + k). So
+# it does not matter here what both are divided by.
 
 # %% [markdown] name="bias-hint-2"
 # You need A log-odds before you take any mean. `log_odds[first]` and `log_odds[~first]` are the two groups.
@@ -256,6 +282,15 @@ def finite(got, inputs):
 # each trade first.
 def measured_bias(counts, first, k):
     one, two = (counts[group].sum(0) + k for group in (first, ~first))
+    return ((one[0] / one[1]).log() - (two[0] / two[1]).log()).item()
+
+
+# %% name="bias-mistake-pooled-each"
+# %%mistake bias
+# The smoothed counts of a group are added before the logarithm. Then one frequent trade decides for all. Take the
+# log-odds of each trade first.
+def measured_bias(counts, first, k):
+    one, two = ((counts[group] + k).sum(0) for group in (first, ~first))
     return ((one[0] / one[1]).log() - (two[0] / two[1]).log()).item()
 
 
@@ -308,6 +343,31 @@ def measured_bias(counts, first, k):
     return (log_odds[first].mean() - log_odds.mean()).item()
 
 
+# %% name="bias-mistake-mean-of-all"
+# %%mistake bias
+# Each mean is over all A trades, those of the other group counted as 0. Divide by the size of the group.
+def measured_bias(counts, first, k):
+    log_odds = (counts[:, 0] + k).log() - (counts[:, 1] + k).log()
+    return ((log_odds * first).mean() - (log_odds * ~first).mean()).item()
+
+
+# %% name="bias-mistake-bits"
+# %%mistake bias
+# These are bits. The natural logarithm gives nats.
+def measured_bias(counts, first, k):
+    log_odds = (counts[:, 0] + k).log2() - (counts[:, 1] + k).log2()
+    return (log_odds[first].mean() - log_odds[~first].mean()).item()
+
+
+# %% name="bias-mistake-sorted"
+# %%mistake bias
+# The trades are taken to be sorted, with the first group in front. The groups are mixed: `first` says where a trade
+# belongs.
+def measured_bias(counts, first, k):
+    log_odds, size = (counts[:, 0] + k).log() - (counts[:, 1] + k).log(), int(first.sum())
+    return (log_odds[:size].mean() - log_odds[size:].mean()).item()
+
+
 # %% name="bias-other-probabilities"
 # %%other bias
 # By way of both probabilities, in float64.
@@ -339,7 +399,7 @@ def measured_bias(counts, first, k):
 # | `w1`, `b1` | (F, C), (F,) | into the hidden units, as `nn.Linear` stores them |
 # | `w2`, `b2` | (C, F), (C,) | out of them |
 # | `order` | (F,) int64 | a permutation of 0 ... F-1 |
-# | returns `w1`, `b1`, `w2`, `b2` | as given | the weights of the reordered layer |
+# | returns `w1`, `b1`, `w2`, `b2` | shapes as given | the weights of the reordered layer |
 #
 # **What usually goes wrong:** one of the parts is forgotten, or `w2` is reordered along the wrong axis.
 
@@ -382,9 +442,9 @@ def layer(draw, width, hidden):
 
 
 @reorder.case(points=2)
-def three(draw):
-    """two inputs, three hidden units, turned by one place"""
-    return {**layer(draw, 2, 3), "order": torch.tensor([1, 2, 0])}
+def turned(draw):
+    """two inputs, four hidden units, turned by one place"""
+    return {**layer(draw, 2, 4), "order": torch.tensor([1, 2, 3, 0])}
 
 
 @reorder.case(points=2)
@@ -439,6 +499,34 @@ def reorder(w1, b1, w2, b2, order):
     return w1[order], b1[order], w2[:, order.argsort()], b2
 
 
+# %% name="reorder-mistake-wrong-axis"
+# %%mistake reorder
+# The rows of `w2` are reordered. They belong to the outputs. Its *columns* belong to the hidden units: `w2[:, order]`.
+def reorder(w1, b1, w2, b2, order):
+    return w1[order], b1[order], w2[order], b2
+
+
+# %% name="reorder-mistake-outputs-too"
+# %%mistake reorder
+# `b2` is reordered as well. It belongs to the outputs, which stay where they are.
+def reorder(w1, b1, w2, b2, order):
+    return w1[order], b1[order], w2[:, order], b2[order]
+
+
+# %% name="reorder-mistake-only-out"
+# %%mistake reorder
+# Only the way out is reordered. The rows of `w1` and the numbers of `b1` belong to the same units and must move too.
+def reorder(w1, b1, w2, b2, order):
+    return w1, b1, w2[:, order], b2
+
+
+# %% name="reorder-mistake-only-w1"
+# %%mistake reorder
+# Only `w1` is reordered. The numbers of `b1` and the columns of `w2` belong to the same units and must move too.
+def reorder(w1, b1, w2, b2, order):
+    return w1[order], b1, w2, b2
+
+
 # %% name="reorder-other-matrix"
 # %%other reorder
 # With a permutation matrix from the left and its transpose from the right.
@@ -462,9 +550,9 @@ def reorder(w1, b1, w2, b2, order):
 # - `worse`: on Chinese text the model of section 1.3, trained on English, needs more than 8 bits a byte. How can it be
 #   worse than a model that knows nothing?
 #   - **a** The measurement is wrong: no model needs more than 8 bits a byte.
-#   - **b** It gives tokens that really come very small probabilities, because it is sure that English goes on.
+#   - **b** It gives very small probabilities to the tokens that really come, because it is sure that English goes on.
 #   - **c** Chinese characters have three bytes, so the bits per byte are three times too large.
-# - `bits`: a model gives each byte that comes the probability 1/1024. How many bits per byte is that?
+# - `bits`: a model gave each byte of a text the probability 1/1024. How many bits per byte is that?
 # - `women`: a world has 60 women and bias b = 0.5. How many of them have a trade of the first half?
 
 # %% name="meaning-answer"
@@ -496,7 +584,7 @@ meaning.number("women", points=1, title="women with a trade of the first half")
 
 # %% name="meaning-mistake-impossible"
 # %%mistake meaning
-# 8 bits are what equal probabilities cost. Who gives the byte that comes less than 1/256 pays more.
+# 8 bits are what equal probabilities cost. A model that gave the byte a probability below 1/256 pays more.
 worse = "a"
 
 # %% name="meaning-mistake-three-bytes"
@@ -514,6 +602,21 @@ bits = 6.93
 # 8 bits belong to a probability of 1/256.
 bits = 8
 
+# %% name="meaning-mistake-sign"
+# %%mistake meaning
+# The sign is lost: a probability below 1 costs a positive number of bits.
+bits = -10
+
+# %% name="meaning-mistake-log10"
+# %%mistake meaning
+# That is log10 of 1024. For bits take log2.
+bits = 3.01
+
+# %% name="meaning-mistake-through-eight"
+# %%mistake meaning
+# The measure is bits per byte already: one byte costs 10 bits. Nothing is to be divided by 8.
+bits = 1.25
+
 # %% name="meaning-mistake-half"
 # %%mistake meaning
 # Half of the women would be b = 0. The share is (1 + b) / 2.
@@ -523,6 +626,11 @@ women = 30
 # %%mistake meaning
 # (1 - b) / 2 is the share of the men.
 women = 15
+
+# %% name="meaning-mistake-share"
+# %%mistake meaning
+# 0.75 is the share. The question is how many of the 60 women they are.
+women = 0.75
 
 # %% name="meaning-other-worked-out"
 # %%other meaning

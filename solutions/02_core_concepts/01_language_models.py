@@ -167,6 +167,24 @@ def sentence_log_probability(ids, table):
     return table[torch.cat([edge, ids]), torch.cat([ids, edge])].log2().sum().item()
 
 
+# %% name="chain-mistake-product-of-python-numbers"
+# %%mistake chain
+# The product comes before the logarithm. For 400 words it is smaller than any float: 0, and `math.log(0)` is an error.
+def sentence_log_probability(ids, table):
+    p, before = 1.0, len(table) - 1
+    for word in [*ids.tolist(), len(table) - 1]:
+        p, before = p * table[before, word].item(), word
+    return math.log(p)
+
+
+# %% name="chain-mistake-words-only"
+# %%mistake chain
+# Start and end are both left out: only the steps from word to word are counted. A sentence of T words has T + 1
+# factors.
+def sentence_log_probability(ids, table):
+    return table[ids[:-1], ids[1:]].log().sum().item()
+
+
 # %% name="chain-other-loop"
 # %%other chain
 # One factor after the other.
@@ -320,6 +338,37 @@ def measure(log_p, mask, n_bytes):
     return torch.exp(nats).item(), (nats / math.log(2)).item()
 
 
+# %% name="measures-mistake-padding-in-the-perplexity"
+# %%mistake measures
+# The bits are right, but padding is counted in the perplexity. Take the mean over the places where the mask is True.
+def measure(log_p, mask, n_bytes):
+    return torch.exp(-log_p.mean()).item(), (-log_p[mask].sum() / math.log(2) / n_bytes).item()
+
+
+# %% name="measures-mistake-padding-in-the-bits"
+# %%mistake measures
+# The perplexity is right, but padding is counted in the bits. Add up only the places where the mask is True.
+def measure(log_p, mask, n_bytes):
+    return torch.exp(-log_p[mask].mean()).item(), (-log_p.sum() / math.log(2) / n_bytes).item()
+
+
+# %% name="measures-mistake-mean-of-means"
+# %%mistake measures
+# This averages the texts' means, in which a short text counts as much as a long one. Divide the sum over all tokens
+# by their number.
+def measure(log_p, mask, n_bytes):
+    each = -(log_p * mask).sum(1) / mask.sum(1)
+    return each.mean().exp().item(), (-log_p[mask].sum() / math.log(2) / n_bytes).item()
+
+
+# %% name="measures-mistake-divided-twice"
+# %%mistake measures
+# The bits are divided by the tokens and by the bytes. Divide the bits of all texts, a sum, by the bytes only.
+def measure(log_p, mask, n_bytes):
+    nats = -log_p[mask].mean()
+    return torch.exp(nats).item(), (nats / math.log(2) / n_bytes).item()
+
+
 # %% name="measures-other-where"
 # %%other measures
 # Padding counts 0, in float64.
@@ -352,8 +401,9 @@ def measure(log_p, mask, n_bytes):
 # None it is autoregressive: place t has seen words 0 ... t and scores word **t + 1**. Each predicted word counts
 # the same.
 #
+# If no word of the batch is hidden there is nothing to learn from: raise a `ValueError`.
+#
 # **What usually goes wrong:** the shift by one, or a shift where there is none; words that were seen are counted.
-# If nothing is hidden there is nothing to learn from: raise a ValueError.
 
 
 # %% name="losses-answer"
@@ -410,15 +460,16 @@ def hidden_words(draw):
 
 
 @losses.case(points=1)
-def first_word_hidden(draw):
-    """auto-encoding: the first word is hidden, which only a model that looks ahead can be asked for"""
-    hidden = torch.tensor([[1, 0, 0, 0]], dtype=torch.bool)
-    return {"logits": 2 * draw.normal(1, 4, 5), "ids": draw.order(5)[None, :4], "hidden": hidden}
+def first_and_last_hidden(draw):
+    """auto-encoding: the first and the last word of a row are hidden, none of the other row"""
+    hidden = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 1]], dtype=torch.bool)
+    ids = torch.stack([draw.order(5)[:4] for _ in range(2)])
+    return {"logits": 2 * draw.normal(2, 4, 5), "ids": ids, "hidden": hidden}
 
 
 @losses.case(points=1)
 def nothing_hidden(draw):
-    """nothing hidden: an error"""
+    """nothing hidden: a ValueError"""
     return {
         "logits": draw.normal(1, 4, 5),
         "ids": draw.order(5)[None, :4],
@@ -508,6 +559,19 @@ def language_model_loss(logits, ids, hidden):
     return F.cross_entropy(logits[hidden], ids[hidden]).item()
 
 
+# %% name="losses-mistake-last-place-left-out"
+# %%mistake losses
+# The last place is left out with hidden words too. Leave it out only in the autoregressive case, where nothing
+# follows it.
+def language_model_loss(logits, ids, hidden):
+    if hidden is None:
+        return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).item()
+    if not hidden.any():
+        raise ValueError("nothing is hidden")
+    chosen = hidden[:, :-1]
+    return F.cross_entropy(logits[:, :-1][chosen], ids[:, :-1][chosen]).item()
+
+
 # %% name="losses-other-ignore"
 # %%other losses
 # Labels of -100 where nothing is asked, and the library leaves them out.
@@ -544,9 +608,8 @@ def language_model_loss(logits, ids, hidden):
 #
 # **b.** The text has 8 bytes. How many `bits` for each byte is that?
 #
-# **c.** A masked model hides 15 % of the words, an autoregressive one predicts all but the first. For a text of 101
-# words: how many times as many words does the autoregressive one learn from? Round to one digit after the point:
-# `times`.
+# **c.** A masked model hides 15 % of the words, an autoregressive one predicts all but the first. For a text of 100
+# words: by what factor does the autoregressive one learn from more words? Round to one digit after the point: `times`.
 #
 # **d.** Somebody says: *autoregressive models are slower to train, because they go word by word*. Set `answer` to
 # the letter of the right reply.
@@ -565,7 +628,7 @@ answer = ""  # the letter
 ### BEGIN SOLUTION
 perplexity = 4  # 1, 3, 3 and 1 bits: 2 in the mean
 bits = 1.0  # 8 bits for 8 bytes
-times = 6.6  # 100 / 15.15
+times = 6.6  # 99 / 15
 answer = "b"
 ### END SOLUTION
 
@@ -579,13 +642,16 @@ check("01_language_models", "numbers", perplexity=perplexity, bits=bits, times=t
 # for the other.
 
 # %% [markdown] name="numbers-hint-2"
+# For c: write down how many words each of the two models is asked for in a text of 100 words, then divide.
+
+# %% [markdown] name="numbers-hint-3"
 # For d: what does the model read in training at place 100, the words that it wrote, or the words that stand there?
 
 # %% name="numbers-parts"
 numbers = ValueQuestion()
 numbers.number("perplexity", points=1, title="a: the perplexity")
 numbers.number("bits", points=1, title="b: bits for each byte")
-numbers.number("times", points=1, title="c: times as many words")
+numbers.number("times", points=1, title="c: the factor")
 numbers.choice("answer", "abcd", points=1, title="d: the reply")
 
 # %% name="numbers-mistake-mean-of-probabilities"
@@ -605,8 +671,13 @@ bits = 2
 
 # %% name="numbers-mistake-upside-down"
 # %%mistake numbers
-# That is the share of words that a masked model learns from. The question asks how many times as many the other has.
+# That is the share of words that a masked model learns from. The question asks by what factor the other has more.
 times = 0.15
+
+# %% name="numbers-mistake-first-word-counted"
+# %%mistake numbers
+# That is 100 / 15. The first word is not predicted: nothing stands before it.
+times = 6.7
 
 # %% name="numbers-mistake-waits"
 # %%mistake numbers
@@ -628,7 +699,7 @@ answer = "d"
 # The numbers as they are worked out.
 perplexity = 2 ** ((1 + 3 + 3 + 1) / 4)
 bits = (1 + 3 + 3 + 1) / 8
-times = round(100 / (0.15 * 101), 1)
+times = round(99 / (0.15 * 100), 1)
 answer = "(B)"
 
 # %% name="numbers-other-tensors"

@@ -33,8 +33,8 @@ from lmlib.course.checks import hint
 # | returns `output` | (..., T, D_v) | for each query a mean of the values |
 # | returns `weights` | (..., T, S) | how much each query takes from each key |
 #
-# The dots are any number of leading dimensions: batch, heads, or none. Write it with `@` and a
-# softmax; torch's own function would pass as well, but you would not have seen how it works.
+# The dots are any number of leading dimensions: batch, heads, or none. Both results have the dtype of `value`. Write
+# it with `@` and a softmax; torch's own function would pass as well, but you would not have seen how it works.
 #
 # **What usually goes wrong:** the axis of the softmax, which width is $d_k$, and an exponential that overflows.
 
@@ -81,10 +81,11 @@ scores = FunctionQuestion(
 
 @scores.case(points=1)
 def by_hand(draw):
-    """one query and two keys, with numbers that can be worked out on paper"""
-    query = torch.tensor([[2.0, 0.0, 0.0, 0.0]])
-    key = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
-    return {"query": query, "key": key, "value": torch.tensor([[1.0, 0.0], [0.0, 1.0]])}
+    """two queries and three keys, with numbers that can be worked out on paper"""
+    query = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, 4.0, 0.0, 0.0]])
+    key = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    value = torch.tensor([[1.0, 0.0, 0.0, 2.0, 3.0], [0.0, 1.0, 0.0, 2.0, 1.0], [0.0, 0.0, 1.0, 2.0, 2.0]])
+    return {"query": query, "key": key, "value": value}
 
 
 @scores.case(points=2)
@@ -95,8 +96,8 @@ def batch_and_heads(draw):
 
 @scores.case(points=1)
 def large_scores(draw):
-    """scores above 100, where exp alone overflows in float32"""
-    query = torch.tensor([[10.0, 1.0, 0.0, 0.0], [10.0, 0.0, 2.0, 0.0]])
+    """scores above 100 and below -100: in float32 exp alone gives inf and 0"""
+    query = torch.tensor([[10.0, 1.0, 0.0, 0.0], [-20.0, 0.0, 2.0, 0.0]])
     key = torch.tensor([[20.0, 4.0, 0.0, 1.0], [20.0, 2.0, 2.0, 0.0], [20.0, 0.0, 1.0, 3.0]])
     return {"query": query, "key": key, "value": draw.normal(3, 4)}
 
@@ -168,10 +169,21 @@ def attention(query, key, value):
 
 # %% name="scores-mistake-overflow"
 # %%mistake scores
-# The formula is right, but exp(100) is larger than any float32: it is inf, and inf / inf is NaN. Subtract the largest
-# score of each row first (the softmax stays the same), or let torch.softmax do it.
+# The formula is right, but exp(100) is larger than any float32: it is inf, and inf / inf is NaN. In a row of low scores
+# every exp is 0, and 0 / 0 is NaN too. Subtract the largest score of each row first, or let torch.softmax do it.
 def attention(query, key, value):
     powers = torch.exp(query @ key.transpose(-2, -1) / math.sqrt(query.size(-1)))
+    weights = powers / powers.sum(-1, keepdim=True)
+    return weights @ value, weights
+
+
+# %% name="scores-mistake-largest-of-all"
+# %%mistake scores
+# The largest score of ALL rows is subtracted. In a row that lies far below it every exp is 0, and 0 / 0 is NaN.
+# Subtract the largest of each row: `amax(-1, keepdim=True)`.
+def attention(query, key, value):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    powers = torch.exp(scores - scores.max())
     weights = powers / powers.sum(-1, keepdim=True)
     return weights @ value, weights
 
@@ -226,10 +238,11 @@ scores = query @ key.transpose(-1, -2) / math.sqrt(query.size(-1))
 # | returns `weights` | (B, T, T) | 0 wherever a key is forbidden |
 #
 # Queries at padded positions are computed like all others; nobody reads them. Padding may stand on the left, and a
-# sequence may be all padding. A query that may attend to **nothing** gets weights 0 and output 0, never NaN.
+# sequence may be all padding. A query that may attend to **nothing** gets weights 0 and output 0, never NaN. Both
+# results have the dtype of `value`.
 #
 # **What usually goes wrong:** the mask is put on after the softmax; it is put on the queries; a large negative number
-# stands for minus infinity.
+# stands for minus infinity; a score that happens to be 0 is taken for a forbidden one.
 
 
 # %% name="masks-answer"
@@ -288,17 +301,20 @@ def allowed_keys(inputs):
 
 @masks.case(points=1)
 def future_hidden(draw):
-    """causal, no padding: two sequences with the same beginning and different ends"""
+    """causal, no padding: two sequences with the same beginning and different ends, and a query of zeros in each"""
     inputs = sequences(draw, [[1] * 5, [1] * 5], causal=True)
     for name in ("query", "key", "value"):
         inputs[name][1, :3] = inputs[name][0, :3]
+    inputs["query"][:, 1] = 0
     return inputs
 
 
 @masks.case(points=1)
 def padding_hidden(draw):
-    """padding on the right, not causal"""
-    return sequences(draw, [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], causal=False)
+    """padding on the right, not causal, and a query of zeros"""
+    inputs = sequences(draw, [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], causal=False)
+    inputs["query"][0, 0] = 0
+    return inputs
 
 
 @masks.case(points=1)
@@ -348,8 +364,8 @@ def masked_attention(query, key, value, attention_mask, causal):
 
 # %% name="masks-mistake-large-negative"
 # %%mistake masks
-# A large negative number stands for minus infinity. Where every key is forbidden, all scores are equally low, and the
-# softmax attends to all of them, padding and future included. (In float16, -1e9 does not even exist.)
+# Where every key is forbidden, the weights are equal instead of 0. A large negative number in place of minus infinity
+# does this: all scores are equally low then, and the softmax attends to padding and future.
 def masked_attention(query, key, value, attention_mask, causal):
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
     allowed = attention_mask[:, None, :].expand_as(scores)
@@ -437,6 +453,59 @@ def masked_attention(query, key, value, attention_mask, causal):
     return weights @ value, weights
 
 
+# %% name="masks-mistake-keys-and-queries"
+# %%mistake masks
+# The keys are masked rightly, but padded queries are put to 0 as well. They are computed like all others here: the
+# mask speaks about keys only.
+def masked_attention(query, key, value, attention_mask, causal):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    allowed = attention_mask[:, None, :] & attention_mask[:, :, None]
+    if causal:
+        allowed = allowed & torch.ones_like(allowed).tril()
+    weights = torch.softmax(scores.masked_fill(~allowed, -math.inf), dim=-1).masked_fill(~allowed, 0.0)
+    return weights @ value, weights
+
+
+# %% name="masks-mistake-not-inverted"
+# %%mistake masks
+# Exactly the allowed keys are hidden. `masked_fill` fills where its mask is True; so if `allowed` is True where a
+# query MAY look, write `~allowed`.
+def masked_attention(query, key, value, attention_mask, causal):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    allowed = attention_mask[:, None, :].expand_as(scores)
+    if causal:
+        allowed = allowed & torch.ones_like(allowed).tril()
+    weights = torch.softmax(scores.masked_fill(allowed, -math.inf), dim=-1).nan_to_num(0.0)
+    return weights @ value, weights
+
+
+# %% name="masks-mistake-zero-is-forbidden"
+# %%mistake masks
+# A score of 0 is taken for a forbidden key. A true score may be 0, as all those of a query of zeros are. Fill by the
+# mask itself.
+def masked_attention(query, key, value, attention_mask, causal):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    allowed = attention_mask[:, None, :].expand_as(scores)
+    if causal:
+        allowed = allowed & torch.ones_like(allowed).tril()
+    scores = scores * allowed
+    weights = torch.softmax(scores.masked_fill(scores == 0, -math.inf), dim=-1).nan_to_num(0.0)
+    return weights @ value, weights
+
+
+# %% name="masks-mistake-zero-times-infinity"
+# %%mistake masks
+# All is NaN. A mask multiplied by infinity does this: 0 · ∞ is NaN, so allowed keys get NaN too. Put minus infinity
+# into the scores with `masked_fill` or `torch.where`.
+def masked_attention(query, key, value, attention_mask, causal):
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.size(-1))
+    allowed = attention_mask[:, None, :].expand_as(scores)
+    if causal:
+        allowed = allowed & torch.ones_like(allowed).tril()
+    weights = torch.softmax(scores + (~allowed).to(scores.dtype) * -math.inf, dim=-1)
+    return weights @ value, weights
+
+
 # %% name="masks-other-added-mask"
 # %%other masks
 # The mask as a number that is added, 0 or minus infinity; NaN is taken out at the end.
@@ -498,7 +567,9 @@ scores = query @ key.transpose(-1, -2) / math.sqrt(query.size(-1))
 # | returns | (B, T, C) | |
 #
 # Head *h* owns the features *h·D* to *(h+1)·D* of each projection. Within a head you may use
-# `F.scaled_dot_product_attention`. If H does not divide C, raise a `ValueError` that says what was given.
+# `F.scaled_dot_product_attention`. The result has the dtype of `x` and requires no gradient (if you build it from a
+# layer of `torch.nn`, `.detach()` it). If H does not divide C, raise a `ValueError`; a good one says what was given,
+# but its text is not checked.
 #
 # **What usually goes wrong:** `view` gives the right shape with the wrong numbers in it. It never moves a value; axes
 # change places only with `transpose`, once when you split and once when you merge.
@@ -670,6 +741,19 @@ def multi_head_attention(x, w_query, w_key, w_value, w_output, n_heads):
     return F.linear(heads.transpose(1, 2).reshape(B, T, C), w_output)
 
 
+# %% name="heads-mistake-interleaved"
+# %%mistake heads
+# The features are shared out in turn: head 0 gets features 0, H, 2H and so on. Head h owns neighbouring features:
+# `view(B, T, H, D)`, not `view(B, T, D, H)`.
+def multi_head_attention(x, w_query, w_key, w_value, w_output, n_heads):
+    B, T, C = x.shape
+    if C % n_heads:
+        raise ValueError(f"{n_heads} does not divide {C}")
+    query, key, value = ((x @ w).view(B, T, -1, n_heads).permute(0, 3, 1, 2) for w in (w_query, w_key, w_value))
+    heads = F.scaled_dot_product_attention(query, key, value)
+    return heads.permute(0, 2, 3, 1).reshape(B, T, C) @ w_output
+
+
 # %% name="heads-mistake-not-refused"
 # %%mistake heads
 # A number of heads that does not divide d_model ends in torch's own error about shapes. Test it first, and raise a
@@ -719,7 +803,7 @@ return heads.transpose(2, 1).reshape(B, T, C) @ w_output
 #
 # Shuffle the tokens of a sentence. If the outputs are the same vectors, shuffled in the same way, the layer does not
 # know the order; the word for that is *permutation-equivariant*. Section 2.2 says that self-attention without
-# positions is. Prove it by experiment. The next cell gives three layers to try.
+# positions is. Test it by experiment. The next cell gives three layers to try.
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -727,7 +811,7 @@ return heads.transpose(2, 1).reshape(B, T, C) @ w_output
 # | `x` | (T, C) | a sequence |
 # | `order` | (T) int64 | a permutation of 0 ... T-1; `x[order]` is the shuffled sequence |
 # | returns `gap` | float | the largest absolute difference between *shuffle, then attend* and *attend, then shuffle* |
-# | returns `equivariant` | bool | your verdict: whether the two are the same but for rounding |
+# | returns `equivariant` | bool | the verdict for this `x` and `order`: whether the two are the same but for rounding |
 #
 # **What usually goes wrong:** two results of the same sum differ in the last digit when the terms come in another
 # order. And a shuffle must be on the positions, on both sides, in the same direction.
@@ -771,7 +855,7 @@ permutation = FunctionQuestion(
     "permutation_test",
     returns=("gap", "equivariant"),
     atol=1e-5,
-    because="the gap of an equivariant layer is rounding in float32, some 1e-7; that of the others is above 0.1",
+    because="a gap that is only rounding in float32 is some 1e-7; a real one is above 0.1",
 )
 
 
@@ -785,16 +869,35 @@ def plain(draw):
     return shuffled(draw, "plain")
 
 
-@permutation.case(points=1)
+@permutation.case(points=0.5)
 def positions(draw):
     """self-attention with positions added"""
     return shuffled(draw, "positions")
 
 
-@permutation.case(points=1)
-def causal(draw):
-    """causal self-attention"""
-    return shuffled(draw, "causal")
+def exchanged(draw, sign):
+    """The first two tokens exchanged. All differences of the outputs have one sign: without `abs` they are lost."""
+    inputs = shuffled(draw, "causal")
+    inputs["x"][1] = inputs["x"][0] + sign * (1 + draw.normal(6).abs())
+    return {**inputs, "order": torch.tensor([1, 0, 2, 3, 4, 5])}
+
+
+@permutation.case(points=0.5)
+def causal_smaller(draw):
+    """causal self-attention, the first two tokens exchanged; the second has smaller features"""
+    return exchanged(draw, -1)
+
+
+@permutation.case(points=0.5)
+def causal_larger(draw):
+    """causal self-attention, the first two tokens exchanged; the second has larger features"""
+    return exchanged(draw, 1)
+
+
+@permutation.case(points=0.5)
+def nothing_shuffled(draw):
+    """causal self-attention, and an order that changes nothing"""
+    return {**shuffled(draw, "causal"), "order": torch.arange(6)}
 
 
 @permutation.invariant
@@ -823,8 +926,8 @@ def permutation_test(kind, x, order):
 
 # %% name="permutation-mistake-exactly-zero"
 # %%mistake permutation
-# The gap is right, but the verdict asks for exactly 0. The terms of a sum were added in another order, so the last
-# digit differs. Ask whether the gap is below a small threshold.
+# The gap is right, but the verdict asks for exactly 0, or for less than float32 can give. The terms of a sum were added
+# in another order, so some last digits differ (here by about 5e-7). Ask whether the gap is below 1e-5, for example.
 def permutation_test(kind, x, order):
     gap = (attend(kind, x[order]) - attend(kind, x)[order]).abs().max().item()
     return gap, gap == 0.0
@@ -855,6 +958,23 @@ def permutation_test(kind, x, order):
 def permutation_test(kind, x, order):
     gap = (attend(kind, x[order]) - attend(kind, x)[order]).abs().max().item()
     return gap, gap > 1e-5
+
+
+# %% name="permutation-mistake-verdict-by-name"
+# %%mistake permutation
+# The verdict follows from the name of the layer, not from the gap. An order that changes nothing leaves no gap in any
+# layer: measure, then judge.
+def permutation_test(kind, x, order):
+    gap = (attend(kind, x[order]) - attend(kind, x)[order]).abs().max().item()
+    return gap, kind == "plain"
+
+
+# %% name="permutation-mistake-no-absolute-value"
+# %%mistake permutation
+# The largest difference is taken with its sign, so a large negative one does not count. Take `abs` first.
+def permutation_test(kind, x, order):
+    gap = (attend(kind, x[order]) - attend(kind, x)[order]).max().item()
+    return gap, gap < 1e-5
 
 
 # %% name="permutation-other-matrix"
@@ -925,6 +1045,10 @@ check("02_attention", "scale", reason=reason, variance=variance, deviation=devia
 
 # %% [markdown] name="scale-hint-2"
 # Dividing by a number divides the standard deviation by it, and the variance by its square.
+
+# %% [markdown] name="scale-hint-3"
+# For the letter: take a row with the scores 0 and 80. Which weights does the softmax give, and how much do they change
+# when one score changes a little?
 
 # %% name="scale-parts"
 scale = ValueQuestion()

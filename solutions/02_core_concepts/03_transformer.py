@@ -35,7 +35,9 @@ from lmlib.course.checks import hint
 # | `w_in`, `w_out` | (C, F), (F, C) | the matrices |
 # | `gain`, `shift` | (C) | $\mathrm{LN}(x) = \mathrm{gain}\,(x - \mu)/\sqrt{\sigma^2 + 10^{-5}} + \mathrm{shift}$ |
 # | `norm_first` | bool | pre-norm if true |
-# | returns `y` | (B, T, C) | |
+# | returns `y` | (B, T, C) | in the dtype of `x`, without a gradient |
+#
+# (If you use a layer of `torch.nn`, `.detach()` its result.)
 #
 # **What usually goes wrong:** mean and variance run over the wrong axis; the variance is divided by C - 1; in
 # pre-norm the normalised state is added instead of the state itself.
@@ -134,7 +136,8 @@ def sublayer(x, w_in, w_out, gain, shift, norm_first):
 
 # %% name="sublayer-mistake-no-residual"
 # %%mistake sublayer
-# Nothing is added: the sublayer replaces its input. With depth all tokens become alike. Add x.
+# Nothing is added: the sublayer replaces its input. In a deep stack the gradient and the differences between tokens get
+# lost. Add x.
 def sublayer(x, w_in, w_out, gain, shift, norm_first):
     def norm(h):
         return F.layer_norm(h, h.shape[-1:], gain, shift)
@@ -158,7 +161,8 @@ def sublayer(x, w_in, w_out, gain, shift, norm_first):
 
 # %% name="sublayer-mistake-exchanged"
 # %%mistake sublayer
-# Pre-norm and post-norm are exchanged. `norm_first` means: normalise, then the sublayer, then add.
+# Here stands post-norm where pre-norm is asked, or the other way round. `norm_first` true means: normalise, then the
+# sublayer, then add; false: the sublayer, add, then normalise.
 def sublayer(x, w_in, w_out, gain, shift, norm_first):
     def norm(h):
         return F.layer_norm(h, h.shape[-1:], gain, shift)
@@ -175,6 +179,49 @@ def sublayer(x, w_in, w_out, gain, shift, norm_first):
         return F.layer_norm(h, h.shape[-1:], gain, shift)
 
     return x + norm(x) @ w_in @ w_out if norm_first else norm(x + x @ w_in @ w_out)
+
+
+# %% name="sublayer-mistake-over-everything"
+# %%mistake sublayer
+# One mean and one variance are taken over all tokens. Each token has its own, over its C features: `mean(-1,
+# keepdim=True)`, and the variance likewise.
+def sublayer(x, w_in, w_out, gain, shift, norm_first):
+    def norm(h):
+        return gain * (h - h.mean()) / torch.sqrt(h.var(unbiased=False) + 1e-5) + shift
+
+    return x + torch.relu(norm(x) @ w_in) @ w_out if norm_first else norm(x + torch.relu(x @ w_in) @ w_out)
+
+
+# %% name="sublayer-mistake-norm-on-the-branch"
+# %%mistake sublayer
+# In post-norm only the sublayer's output is normalised here. Post-norm normalises the sum x + f(x).
+def sublayer(x, w_in, w_out, gain, shift, norm_first):
+    def norm(h):
+        return F.layer_norm(h, h.shape[-1:], gain, shift)
+
+    return x + torch.relu(norm(x) @ w_in) @ w_out if norm_first else x + norm(torch.relu(x @ w_in) @ w_out)
+
+
+# %% name="sublayer-mistake-outside-the-root"
+# %%mistake sublayer
+# The small number is added to the standard deviation. It belongs under the root, to the variance: there it weighs more
+# when the features hardly differ.
+def sublayer(x, w_in, w_out, gain, shift, norm_first):
+    def norm(h):
+        return gain * (h - h.mean(-1, keepdim=True)) / (h.std(-1, unbiased=False, keepdim=True) + 1e-5) + shift
+
+    return x + torch.relu(norm(x) @ w_in) @ w_out if norm_first else norm(x + torch.relu(x @ w_in) @ w_out)
+
+
+# %% name="sublayer-mistake-no-small-number"
+# %%mistake sublayer
+# The small number under the root is missing. Without it the noise of a token whose features hardly differ is blown
+# up, and a token of equal features becomes 0 / 0.
+def sublayer(x, w_in, w_out, gain, shift, norm_first):
+    def norm(h):
+        return gain * (h - h.mean(-1, keepdim=True)) / h.std(-1, unbiased=False, keepdim=True) + shift
+
+    return x + torch.relu(norm(x) @ w_in) @ w_out if norm_first else norm(x + torch.relu(x @ w_in) @ w_out)
 
 
 # %% name="sublayer-other-library"
@@ -215,7 +262,7 @@ def sublayer(x, w_in, w_out, gain, shift, norm_first):
 # | --- | --- | --- |
 # | `vocabulary`, `c`, `f` | int | V, C, F |
 # | `n_encoder`, `n_decoder` | int | blocks on each side; 0 is possible |
-# | returns | int | |
+# | returns | int | a count, so no float |
 #
 # **What usually goes wrong:** the decoder's second attention is forgotten, or its norm; so are biases.
 
@@ -254,7 +301,7 @@ count = FunctionQuestion(
 
 
 def sizes(draw, n_encoder, n_decoder):
-    vocabulary, c, f = (draw.order(40)[:3] + 4).tolist()  # three different sizes
+    vocabulary, c, f = (draw.order(6)[:3] + 3).tolist()  # three different sizes, small: a missing vector shows
     return {"vocabulary": vocabulary, "c": c, "f": f, "n_encoder": n_encoder, "n_decoder": n_decoder}
 
 
@@ -284,7 +331,7 @@ def uneven(draw):
 
 @count.invariant
 def positive(got, inputs):
-    """a number of parameters is a whole number above 0"""
+    """a number of parameters is an int above 0: use `//` or `int(...)` where a float comes out"""
     return isinstance(got, int) and got > 0
 
 
@@ -331,6 +378,43 @@ def count_parameters(vocabulary, c, f, n_encoder, n_decoder):
     return 2 * vocabulary * c + n_encoder * encoder + n_decoder * decoder
 
 
+# %% name="count-mistake-two-norms-in-the-decoder"
+# %%mistake count
+# One norm of the decoder is missing. The cross-attention has a norm of its own: a decoder block has three.
+def count_parameters(vocabulary, c, f, n_encoder, n_decoder):
+    attention, network = 4 * (c * c + c), 2 * c * f + f + c
+    encoder, decoder = attention + network + 4 * c, 2 * attention + network + 4 * c
+    return vocabulary * c + n_encoder * encoder + n_decoder * decoder
+
+
+# %% name="count-mistake-no-biases-in-the-network"
+# %%mistake count
+# The biases of the feed-forward network are missing: F behind the first matrix, C behind the second.
+def count_parameters(vocabulary, c, f, n_encoder, n_decoder):
+    attention, network = 4 * (c * c + c), 2 * c * f
+    encoder, decoder = attention + network + 4 * c, 2 * attention + network + 6 * c
+    return vocabulary * c + n_encoder * encoder + n_decoder * decoder
+
+
+# %% name="count-mistake-gain-only"
+# %%mistake count
+# A norm is counted as C numbers. It has a gain and a shift: 2C.
+def count_parameters(vocabulary, c, f, n_encoder, n_decoder):
+    attention, network = 4 * (c * c + c), 2 * c * f + f + c
+    encoder, decoder = attention + network + 2 * c, 2 * attention + network + 3 * c
+    return vocabulary * c + n_encoder * encoder + n_decoder * decoder
+
+
+# %% name="count-mistake-norms-on-top"
+# %%mistake count
+# There is one norm too many on each side: torch's nn.Transformer has one on top of its blocks. Here a norm stands
+# behind every sublayer, and nowhere else.
+def count_parameters(vocabulary, c, f, n_encoder, n_decoder):
+    attention, network = 4 * (c * c + c), 2 * c * f + f + c
+    encoder, decoder = attention + network + 4 * c, 2 * attention + network + 6 * c
+    return vocabulary * c + n_encoder * encoder + n_decoder * decoder + 4 * c
+
+
 # %% name="count-other-list"
 # %%other count
 # Every matrix and vector by its shape.
@@ -364,8 +448,10 @@ def count_parameters(vocabulary, c, f, n_encoder, n_decoder):
 # | returns `inputs` | (B, T + 1) int64 | what the decoder reads, filled up with `pad` |
 # | returns `labels` | (B, T + 1) int64 | what it is asked for, filled up with -100 |
 #
-# **What usually goes wrong:** the stop mark stands behind the padding instead of behind the last token; inputs and
-# labels are the same, so that the model sees what it is asked for.
+# `pad` may be any number that is no token: larger or smaller than all tokens.
+#
+# **What usually goes wrong:** the stop mark stands behind the padding instead of behind the last token, or in the
+# inputs; inputs and labels are the same, so that the model sees what it is asked for.
 
 
 # %% name="teacher-answer"
@@ -423,8 +509,8 @@ def with_padding(draw):
 
 @teacher.case(points=1)
 def other_pad(draw):
-    """padding with another number than 0, and an empty target"""
-    return padded(draw, [3, 0, 1], pad=4)
+    """padding with a number that is larger than all tokens, and an empty target"""
+    return padded(draw, [3, 0, 1], pad=30)
 
 
 # %% name="teacher-mistake-stop-behind-padding"
@@ -481,6 +567,47 @@ def decoder_batch(target, start, stop, pad):
     return F.pad(target, (1, 0), value=start), labels.masked_fill(place > lengths, -100)
 
 
+# %% name="teacher-mistake-stop-behind-padding-asked"
+# %%mistake teacher
+# The padding is still in the labels, and the stop mark stands behind it. The stop mark belongs right behind the last
+# real token; after it every label is -100.
+def decoder_batch(target, start, stop, pad):
+    return F.pad(target, (1, 0), value=start), F.pad(target, (0, 1), value=stop)
+
+
+# %% name="teacher-mistake-stop-in-the-inputs"
+# %%mistake teacher
+# The decoder reads the stop mark of the short rows. Inputs are the start mark, the target and `pad`: nobody asks what
+# follows the stop.
+def decoder_batch(target, start, stop, pad):
+    lengths = (target != pad).sum(1, keepdim=True)
+    place = torch.arange(target.size(1) + 1)
+    labels = torch.where(place == lengths, stop, F.pad(target, (0, 1), value=pad))
+    inputs = F.pad(labels, (1, 0), value=start)[:, :-1]
+    return inputs, labels.masked_fill(place > lengths, -100)
+
+
+# %% name="teacher-mistake-no-label-in-the-inputs"
+# %%mistake teacher
+# -100 stands in the inputs. It is a label only: no embedding has a row -100. The inputs are filled up with `pad`.
+def decoder_batch(target, start, stop, pad):
+    lengths = (target != pad).sum(1, keepdim=True)
+    place = torch.arange(target.size(1) + 1)
+    labels = torch.where(place == lengths, stop, F.pad(target, (0, 1), value=pad))
+    inputs = F.pad(target, (1, 0), value=start)
+    return inputs.masked_fill(inputs == pad, -100), labels.masked_fill(place > lengths, -100)
+
+
+# %% name="teacher-mistake-marks-exchanged"
+# %%mistake teacher
+# Start and stop are exchanged. The decoder reads the start mark first, and is asked for the stop mark at the end.
+def decoder_batch(target, start, stop, pad):
+    lengths = (target != pad).sum(1, keepdim=True)
+    place = torch.arange(target.size(1) + 1)
+    labels = torch.where(place == lengths, start, F.pad(target, (0, 1), value=pad))
+    return F.pad(target, (1, 0), value=stop), labels.masked_fill(place > lengths, -100)
+
+
 # %% name="teacher-other-lists"
 # %%other teacher
 # Row by row, with lists.
@@ -507,13 +634,13 @@ def decoder_batch(target, start, stop, pad):
 # %% [markdown] name="diagnosis" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "2.3"}
 # ## 4. Shapes, and a diagnosis
 #
-# **a.** A source of 7 tokens, a target of 5, 8 heads. How many numbers has the cross-attention of one block for one
-# sentence pair: `weights`?
+# **a.** A source of 7 tokens, 5 tokens that the decoder reads, 8 heads. How many attention weights (numbers after the
+# softmax) does the cross-attention of one block compute for this pair? Set `weights`.
 #
 # **b.** A model has C = 100 and F = 400. Count only the matrices of an encoder block, no biases and no norms. What
-# share of their weights is feed-forward: `share`?
+# share of their parameters is feed-forward? Give `share` as a number between 0 and 1, with three digits.
 #
-# **c.** Three colleagues train an encoder-decoder to reverse digits. Whose trouble has which cause? Set `first` and
+# **c.** Two colleagues train an encoder-decoder to reverse digits. Whose trouble has which cause? Set `first` and
 # `second` to the letter of the missing part: **a** positions, **b** residual connections, **c** causal mask, **d**
 # the layer norm's gain.
 #
@@ -538,11 +665,12 @@ from lmlib.course.checks import check
 check("03_transformer", "diagnosis", weights=weights, share=share, first=first, second=second)
 
 # %% [markdown] name="diagnosis-hint-1"
-# In cross-attention the target asks, and the source is looked at: (H, T, S). For b count the matrices: four (C, C),
-# and two of C times F.
+# For a: which tokens ask in a cross-attention, and which are looked at? What is the shape of its weights, with an axis
+# for the heads? For b write down the shape of every matrix of the block.
 
 # %% [markdown] name="diagnosis-hint-2"
-# A loss that is too good is a leak. And what does attention not know, when nobody tells it?
+# For c: a loss that is too good is a leak. What does the decoder see in training, and not when it writes? And for the
+# second colleague: what does attention not know, when nobody tells it?
 
 # %% name="diagnosis-parts"
 diagnosis = ValueQuestion()
@@ -561,6 +689,11 @@ weights = 200
 # Each head has weights of its own: 8 times as many.
 weights = 35
 
+# %% name="diagnosis-mistake-six-queries"
+# %%mistake diagnosis
+# That is 8 · 6 · 7. The decoder reads 5 tokens here, the start mark included.
+weights = 336
+
 # %% name="diagnosis-mistake-half"
 # %%mistake diagnosis
 # The network is twice as large as the attention: 2·C·4C against 4·C·C.
@@ -570,6 +703,26 @@ share = 0.5
 # %%mistake diagnosis
 # The attention has four matrices, not three.
 share = 0.727
+
+# %% name="diagnosis-mistake-two-digits"
+# %%mistake diagnosis
+# Nearly: give three digits.
+share = 0.67
+
+# %% name="diagnosis-mistake-percent"
+# %%mistake diagnosis
+# That is in percent. A share lies between 0 and 1.
+share = 66.7
+
+# %% name="diagnosis-mistake-share-of-attention"
+# %%mistake diagnosis
+# That is the share of the attention. The network has the rest.
+share = 0.333
+
+# %% name="diagnosis-mistake-times-the-attention"
+# %%mistake diagnosis
+# That is how many times as many parameters as the attention the network has. The question asks for its share of all.
+share = 2
 
 # %% name="diagnosis-mistake-residual-first"
 # %%mistake diagnosis
@@ -590,6 +743,12 @@ second = "c"
 # %%mistake diagnosis
 # Without residuals it learns more slowly, but it does learn the order. Here the order is what is missing.
 second = "b"
+
+# %% name="diagnosis-mistake-gain"
+# %%mistake diagnosis
+# Without the gain the norm still works, and the next matrix can scale as well. Neither picture follows from it.
+first = "d"
+second = "d"
 
 # %% name="diagnosis-other-worked-out"
 # %%other diagnosis

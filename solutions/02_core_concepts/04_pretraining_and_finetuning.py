@@ -31,11 +31,13 @@ from lmlib.course.checks import hint
 # | --- | --- | --- |
 # | `ids` | (B, T) int64 | the text |
 # | `chosen` | (B, T) bool | which words are asked for |
-# | `fate` | (B, T) | whole numbers from 0 to 99, drawn evenly |
+# | `fate` | (B, T) int64 | whole numbers from 0 to 99, drawn evenly |
 # | `random_ids` | (B, T) int64 | a random word for each place |
 # | `mask_id` | int | the mask |
 # | returns `inputs` | (B, T) int64 | |
 # | returns `labels` | (B, T) int64 | the true word where chosen, else -100 |
+#
+# Do not change the arguments.
 #
 # **What usually goes wrong:** words that stay or become random are not asked for; words that were not chosen change.
 
@@ -77,7 +79,7 @@ masking = FunctionQuestion(
 
 def drawn(draw, rows, length):
     place = torch.arange(rows * length).view(rows, length)
-    fate = draw.order(rows * length).view(rows, length) * 100 // (rows * length)
+    fate = draw.order(rows * length).view(rows, length) * 100 // (rows * length) + 1  # neither 80 nor 90
     return {
         "ids": draw.order(200)[: rows * length].view(rows, length) + 10,
         "chosen": place % 3 != 1,
@@ -95,8 +97,8 @@ def one_row(draw):
 
 @masking.case(points=1)
 def several_rows(draw):
-    """three texts"""
-    return drawn(draw, 3, 20)
+    """three texts, with another number for the mask"""
+    return {**drawn(draw, 3, 20), "mask_id": 7}
 
 
 @masking.case(points=1)
@@ -156,6 +158,42 @@ def mask_words(ids, chosen, fate, random_ids, mask_id):
     return inputs, inputs.masked_fill(~chosen, -100)
 
 
+# %% name="masking-mistake-parentheses"
+# %%mistake masking
+# Every word becomes the mask, chosen or not. Python reads `chosen & fate < 80` as `(chosen & fate) < 80`, and that is
+# true everywhere. Write `chosen & (fate < 80)`.
+def mask_words(ids, chosen, fate, random_ids, mask_id):
+    inputs = torch.where(chosen & fate < 90, random_ids, ids)
+    inputs = inputs.masked_fill(chosen & fate < 80, mask_id)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-bounds"
+# %%mistake masking
+# Both bounds are off by one. 79 is the last fate of the mask, so a word with 80 becomes random. 89 is the last fate of
+# the random word, so a word with 90 stays.
+def mask_words(ids, chosen, fate, random_ids, mask_id):
+    inputs = torch.where(chosen & (fate <= 90), random_ids, ids).masked_fill(chosen & (fate <= 80), mask_id)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-kept-not-asked"
+# %%mistake masking
+# Chosen words that stay (fate 90 and more) are not asked for. Every chosen word is: the labels need only `ids` and
+# `chosen`.
+def mask_words(ids, chosen, fate, random_ids, mask_id):
+    inputs = torch.where(chosen & (fate < 90), random_ids, ids).masked_fill(chosen & (fate < 80), mask_id)
+    return inputs, torch.where(inputs != ids, ids, -100)
+
+
+# %% name="masking-mistake-random-not-chosen"
+# %%mistake masking
+# The masks are right. But words that were not chosen become random: `chosen` belongs into both conditions.
+def mask_words(ids, chosen, fate, random_ids, mask_id):
+    inputs = torch.where(fate < 90, random_ids, ids).masked_fill(chosen & (fate < 80), mask_id)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
 # %% name="masking-other-loop"
 # %%other masking
 # Word by word.
@@ -181,8 +219,8 @@ def mask_words(ids, chosen, fate, random_ids, mask_id):
 # %% [markdown] name="head" question={"points": 5, "difficulty": 3, "minutes": 25, "section": "2.4"}
 # ## 2. A head on a frozen backbone
 #
-# The backbone is frozen, so its states never change: they are features. Train a linear head on them by gradient
-# descent, without autograd. The loss is the mean cross-entropy over the N words; its gradient with respect to W is
+# The backbone is frozen, so its states never change: they are features. Train a linear head **without a bias** on them
+# by gradient descent. The loss is the mean cross-entropy over the N words; its gradient with respect to W is
 #
 # $$\frac1N\, X^\top \big(\mathrm{softmax}(XW) - Y\big)$$
 #
@@ -190,14 +228,15 @@ def mask_words(ids, chosen, fate, random_ids, mask_id):
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `features` | (N, C) | X, the states |
-# | `labels` | (N) int64 | 0 ... K-1 |
+# | `features` | (N, C) float32 | X, the states |
+# | `labels` | (N) int64 | 0 ... K-1; not every label need occur |
 # | `n_labels` | int | K |
 # | `rate`, `steps` | float, int | W changes by -rate times the gradient, `steps` times; it starts at 0 |
-# | returns `weights` | (C, K) | W |
+# | returns `weights` | (C, K) float32 | W |
 #
-# **What usually goes wrong:** the sign; the sum instead of the mean; the softmax over the wrong axis. Write it
-# without autograd and without an optimizer.
+# You have the gradient as a formula, so you need neither autograd nor an optimizer.
+#
+# **What usually goes wrong:** the sign; the sum instead of the mean; the softmax over the wrong axis.
 
 
 # %% name="head-answer"
@@ -233,32 +272,32 @@ head = FunctionQuestion(
 )
 
 
-def words(draw, n, width, n_labels, rate, steps):
-    labels = torch.cat([draw.order(n_labels) for _ in range(-(-n // n_labels))])[:n]
+def words(draw, n, width, n_labels, rate, steps, n_seen):
+    labels = torch.cat([draw.order(n_seen) for _ in range(-(-n // n_seen))])[:n]
     return {"features": draw.normal(n, width), "labels": labels, "n_labels": n_labels, "rate": rate, "steps": steps}
 
 
 @head.case(points=2)
 def one_step(draw):
     """one step"""
-    return words(draw, 12, 5, 3, 1.0, 1)
+    return words(draw, 12, 5, 3, 0.7, 1, n_seen=3)
 
 
-@head.case(points=2)
+@head.case(points=2.5)
 def many_steps(draw):
-    """twenty steps"""
-    return words(draw, 24, 6, 4, 0.5, 20)
+    """twenty steps, and a label that no word has"""
+    return words(draw, 24, 6, 4, 0.5, 20, n_seen=3)
 
 
-@head.case(points=1)
+@head.case(points=0.5)
 def no_step(draw):
     """no step at all: the weights are 0"""
-    return words(draw, 6, 4, 2, 0.5, 0)
+    return words(draw, 6, 4, 2, 0.5, 0, n_seen=2)
 
 
 @head.invariant
 def rows_sum_to_zero(got, inputs):
-    """the weights of each feature must sum to 0 over the labels: what one label gains the others lose"""
+    """the weights of each feature must sum to 0 over the labels: they start at 0, and what one gains the others lose"""
     return torch.allclose(got.sum(1), torch.zeros(got.size(0)), atol=1e-4)
 
 
@@ -312,6 +351,48 @@ def train_head(features, labels, n_labels, rate, steps):
     return weights
 
 
+# %% name="head-mistake-gradient-once"
+# %%mistake head
+# The gradient is computed once, at W = 0, and used in every step. It changes with W: compute it in the loop.
+def train_head(features, labels, n_labels, rate, steps):
+    weights, truth = features.new_zeros(features.size(1), n_labels), F.one_hot(labels, n_labels).to(features)
+    gradient = features.T @ (torch.softmax(features @ weights, -1) - truth) / len(features)
+    for _ in range(steps):
+        weights = weights - rate * gradient
+    return weights
+
+
+# %% name="head-mistake-no-rate"
+# %%mistake head
+# The gradient is not multiplied by the rate.
+def train_head(features, labels, n_labels, rate, steps):
+    weights, truth = features.new_zeros(features.size(1), n_labels), F.one_hot(labels, n_labels).to(features)
+    for _ in range(steps):
+        weights = weights - features.T @ (torch.softmax(features @ weights, -1) - truth) / len(features)
+    return weights
+
+
+# %% name="head-mistake-bias"
+# %%mistake head
+# A bias is trained as well. This head has none: its scores are XW.
+def train_head(features, labels, n_labels, rate, steps):
+    weights, truth = features.new_zeros(features.size(1), n_labels), F.one_hot(labels, n_labels).to(features)
+    bias = features.new_zeros(n_labels)
+    for _ in range(steps):
+        error = torch.softmax(features @ weights + bias, -1) - truth
+        weights, bias = weights - rate * features.T @ error / len(features), bias - rate * error.mean(0)
+    return weights
+
+
+# %% name="head-mistake-one-step-only"
+# %%mistake head
+# Only one step is taken, however many are asked for. Does the `return` stand inside the loop, or is W set to 0 in it?
+def train_head(features, labels, n_labels, rate, steps):
+    weights, truth = features.new_zeros(features.size(1), n_labels), F.one_hot(labels, n_labels).to(features)
+    for _ in range(steps):
+        return weights - rate * features.T @ (torch.softmax(features @ weights, -1) - truth) / len(features)
+
+
 # %% name="head-other-autograd"
 # %%other head
 # The gradient by autograd.
@@ -352,7 +433,7 @@ error = torch.softmax(features @ weights, dim=1) - truth
 # | from scratch | 0.20 | 0.34 | 0.56 | 0.72 |
 # | fine-tuned | 0.53 | 0.72 | 0.86 | 0.91 |
 #
-# **a.** The newspaper wants an F1 of 0.72. How many `times` as many labels does it need without pre-training?
+# **a.** The newspaper wants an F1 of 0.72. How many times as many labels does it need without pre-training: `times`?
 #
 # **b.** The backbone has C = 64 and the tagger K = 4 tags. How many numbers does a frozen tagger train, the head's
 # bias included: `trained`?
@@ -386,10 +467,11 @@ from lmlib.course.checks import check
 check("04_pretraining_and_finetuning", "reading", times=times, trained=trained, cause=cause, remedy=remedy)
 
 # %% [markdown] name="reading-hint-1"
-# Find 0.72 in both rows, and divide the numbers of sentences above them.
+# a: find 0.72 in both rows, and look at the numbers of sentences above. b: the head is a matrix (C, K) and a bias (K).
+# c: what does the loss of the tagger ask for?
 
 # %% [markdown] name="reading-hint-2"
-# *Exactly as it was*: which choice changes no weight of the backbone at all?
+# d: the next-word loss depends on the weights of the backbone. *Exactly as it was* is more than *nearly*.
 
 # %% name="reading-parts"
 reading = ValueQuestion()
@@ -408,10 +490,30 @@ times = 4
 # That is the difference. The question asks for the ratio.
 times = 480
 
+# %% name="reading-mistake-number-of-labels"
+# %%mistake reading
+# 512 is how many it needs. The question asks how many times as many: compare with the 32 of the fine-tuned model.
+times = 512
+
+# %% name="reading-mistake-turned-round"
+# %%mistake reading
+# The ratio is turned round. Without pre-training it needs more labels, not fewer.
+times = 1 / 16
+
 # %% name="reading-mistake-no-bias"
 # %%mistake reading
 # The head has a bias for each tag as well.
 trained = 256
+
+# %% name="reading-mistake-bias-of-features"
+# %%mistake reading
+# That is a bias for each of the 64 features. The bias has one number for each tag, 4 in all.
+trained = 320
+
+# %% name="reading-mistake-sum-of-sizes"
+# %%mistake reading
+# The sizes were added. The matrix alone has 64 · 4 numbers: one for each feature and tag.
+trained = 68
 
 # %% name="reading-mistake-language"
 # %%mistake reading

@@ -26,11 +26,13 @@ from lmlib.course.checks import hint
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `logits` | (T, V) | row i is what the model thinks **after** token i: raw scores, not probabilities |
+# | `logits` | (T, V) float32 | row i is what the model thinks **after** token i: raw scores, not probabilities |
 # | `ids` | (T) int64 | the tokens of prompt and answer |
 # | `n_prompt` | int | how many of them are the prompt, 1 or more; the rest is the answer |
 # | returns `total` | scalar tensor | $\ln P(\text{answer} \mid \text{prompt})$ |
-# | returns `mean` | scalar tensor | the same for one token of the answer, on average |
+# | returns `mean` | scalar tensor | `total` divided by the number of tokens of the answer |
+#
+# A token may be so unlikely that its probability is 0 in float32. Its logarithm must still be right.
 #
 # **What usually goes wrong:** row and token are off by one; the prompt's own tokens are counted; the mean divides by
 # the wrong length.
@@ -55,8 +57,8 @@ check("05_prompt_learning", "likelihood", answer_likelihood)
 # The first token of the answer is `ids[n_prompt]`. Which row of the logits was computed before the model saw it?
 
 # %% [markdown] name="likelihood-hint-2"
-# The rows are `logits[n_prompt - 1 : -1]`: they begin at the last token of the prompt and leave out the last row.
-# `log_softmax` over the vocabulary, then `gather` picks one number from each row.
+# Row i predicts token i + 1. Take five tokens and `n_prompt` = 3, and write down which rows are read. `log_softmax`
+# over the vocabulary makes log probabilities of them, and `gather` picks one number from each row.
 
 # %% name="likelihood-parts"
 import math
@@ -69,7 +71,7 @@ likelihood = FunctionQuestion(
     "answer_likelihood",
     returns=("total", "mean"),
     atol=1e-4,
-    because="float32 sums of up to 6 log probabilities of about 3 lose less than that",
+    because="a log probability has 6 to 7 digits in float32, and up to 5 of them are added",
 )
 
 
@@ -87,8 +89,10 @@ def several_tokens(draw):
 
 @likelihood.case(points=1)
 def large_logits(draw):
-    """logits above 100, where exp alone overflows in float32"""
-    return {"logits": draw.normal(6, 8) + 120, "ids": draw.order(8)[:6], "n_prompt": 2}
+    """logits above 100, where exp alone overflows, and a token whose probability is 0 in float32"""
+    logits, ids = draw.normal(6, 8) + 120, draw.order(8)[:6]
+    logits[3, ids[4]] = -90.0  # about e^-210
+    return {"logits": logits, "ids": ids, "n_prompt": 2}
 
 
 @likelihood.invariant
@@ -143,6 +147,39 @@ def answer_likelihood(logits, ids, n_prompt):
     return of_tokens.sum(), of_tokens.mean()
 
 
+# %% name="likelihood-mistake-underflow"
+# %%mistake likelihood
+# The formula is right, but a probability can be 0 in float32, and its logarithm is minus infinity. Use log_softmax,
+# which never makes probabilities.
+def answer_likelihood(logits, ids, n_prompt):
+    of_tokens = torch.softmax(logits[n_prompt - 1 : -1], dim=-1).gather(1, ids[n_prompt:, None])
+    return of_tokens.log().sum(), of_tokens.log().mean()
+
+
+# %% name="likelihood-mistake-first-token-missing"
+# %%mistake likelihood
+# The first token of the answer is missing. It is `ids[n_prompt]`, and row n_prompt - 1 predicts it.
+def answer_likelihood(logits, ids, n_prompt):
+    of_tokens = torch.log_softmax(logits, dim=-1)[n_prompt:-1].gather(1, ids[n_prompt + 1 :, None])
+    return of_tokens.sum(), of_tokens.mean()
+
+
+# %% name="likelihood-mistake-last-of-prompt-counted"
+# %%mistake likelihood
+# The last token of the prompt is counted as well. The answer begins at `ids[n_prompt]`.
+def answer_likelihood(logits, ids, n_prompt):
+    of_tokens = torch.log_softmax(logits, dim=-1)[n_prompt - 2 : -1].gather(1, ids[n_prompt - 1 :, None])
+    return of_tokens.sum(), of_tokens.mean()
+
+
+# %% name="likelihood-mistake-over-positions"
+# %%mistake likelihood
+# The softmax runs over the positions of the text. Each row is a distribution over the vocabulary: the last axis.
+def answer_likelihood(logits, ids, n_prompt):
+    of_tokens = torch.log_softmax(logits, dim=0)[n_prompt - 1 : -1].gather(1, ids[n_prompt:, None])
+    return of_tokens.sum(), of_tokens.mean()
+
+
 # %% name="likelihood-other-loop"
 # %%other likelihood
 # One token after the other.
@@ -174,11 +211,11 @@ log_p = torch.log_softmax(logits[n_prompt - 1 : -1], dim=1)  # (L, V)
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `word_scores` | (N, W) | $\ln P$ of each word for each example |
-# | `label_of` | list of W int | the number of each word's label, 0 ... K-1 |
-# | returns | (N, K) | $\ln P$ of each label |
+# | `word_scores` | (N, W) float32 | $\ln P$ of each word for each example |
+# | `label_of` | list of W int | the number of each word's label, 0 ... K-1, in any order |
+# | returns | (N, K) float32 | $\ln P$ of each label; column k is label k |
 #
-# Scores may be as low as -200, where `exp` gives 0.
+# Scores may be as low as -200, where `exp` gives 0, for one example, and near 0 for the next.
 #
 # **What usually goes wrong:** log probabilities are added, which multiplies the probabilities; the mean is taken, so
 # that a rare synonym pulls its label down.
@@ -203,8 +240,8 @@ check("05_prompt_learning", "words", label_scores)
 # Probabilities of different words add up. You have logarithms. Which function computes ln(e^a + e^b)?
 
 # %% [markdown] name="words-hint-2"
-# `torch.logsumexp(..., dim=1)` over the columns that belong to one label; `torch.stack(..., dim=1)` puts the labels
-# side by side.
+# Take one label: which columns of `word_scores` are its words? `torch.logsumexp` over them gives (N). Do it for each
+# label, and put the K results side by side.
 
 # %% name="words-parts"
 words = FunctionQuestion(
@@ -229,13 +266,13 @@ def uneven_labels(draw):
 
 @words.case(points=1)
 def unlikely_words(draw):
-    """long answers: scores near -200"""
-    return {"word_scores": draw.normal(3, 4) - 200, "label_of": [1, 0, 1, 0]}
+    """long answers: scores near -200 for two of three examples"""
+    return {"word_scores": draw.normal(3, 4) - torch.tensor([[200.0], [5.0], [200.0]]), "label_of": [1, 0, 1, 0]}
 
 
 @words.invariant
 def together_not_less_likely(got, inputs):
-    """a label is at least as likely as each of its words"""
+    """a label must be at least as likely as each of its words"""
     columns = list(enumerate(inputs["label_of"]))
     return all(bool((got[:, k] >= inputs["word_scores"][:, w] - 1e-4).all()) for w, k in columns)
 
@@ -268,7 +305,8 @@ def label_scores(word_scores, label_of):
 
 # %% name="words-mistake-underflow"
 # %%mistake words
-# The formula is right, but exp(-200) is 0 in float32 and its logarithm minus infinity. Use logsumexp.
+# The formula is right, but exp of a very low score is 0 in float32, and its logarithm is minus infinity. Use logsumexp:
+# for each example it subtracts the largest score first.
 def label_scores(word_scores, label_of):
     own = torch.tensor(label_of)
     return torch.stack([word_scores[:, own == k].exp().sum(1).log() for k in range(max(label_of) + 1)], dim=1)
@@ -280,6 +318,44 @@ def label_scores(word_scores, label_of):
 def label_scores(word_scores, label_of):
     own = torch.tensor(label_of)
     return torch.stack([word_scores[:, own == k].exp().sum(1) for k in range(max(label_of) + 1)], dim=1)
+
+
+# %% name="words-mistake-started-at-zero"
+# %%mistake words
+# 1 is added to each sum of probabilities, as if each label had one more word that is certain. A sum that starts empty
+# starts at ln 0, minus infinity; 0 is ln 1.
+def label_scores(word_scores, label_of):
+    found = torch.zeros(word_scores.size(0), max(label_of) + 1)
+    for w, k in enumerate(label_of):
+        found[:, k] = torch.logaddexp(found[:, k], word_scores[:, w])
+    return found
+
+
+# %% name="words-mistake-among-the-labels"
+# %%mistake words
+# The labels are made to sum to 1 here. This question asks for the sum of the words' probabilities as they are.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    sums = [torch.logsumexp(word_scores[:, own == k], 1) for k in range(max(label_of) + 1)]
+    return torch.log_softmax(torch.stack(sums, dim=1), dim=1)
+
+
+# %% name="words-mistake-mean-of-probabilities"
+# %%mistake words
+# These are means of the probabilities. A label is as likely as its words together: the sum.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    counts = torch.tensor([label_of.count(k) for k in range(max(label_of) + 1)])
+    sums = [torch.logsumexp(word_scores[:, own == k], 1) for k in range(max(label_of) + 1)]
+    return torch.stack(sums, dim=1) - counts.log()
+
+
+# %% name="words-mistake-order-of-appearance"
+# %%mistake words
+# The columns stand in the order in which the labels first appear in `label_of`. Column k is label k.
+def label_scores(word_scores, label_of):
+    own = torch.tensor(label_of)
+    return torch.stack([torch.logsumexp(word_scores[:, own == k], 1) for k in dict.fromkeys(label_of)], dim=1)
 
 
 # %% name="words-other-double"
@@ -309,9 +385,9 @@ def label_scores(word_scores, label_of):
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `scores` | (N, K) | $\ln P$ of each label for each example; among the labels they need not sum to 1 |
+# | `scores` | (N, K) float32 | $\ln P$ of each label for each example; among the labels they need not sum to 1 |
 # | `content_free` | (M, K) | the same for M inputs such as "N/A" |
-# | returns | (N, K) | probabilities; each row sums to 1 |
+# | returns | (N, K) float32 | probabilities; each row sums to 1 |
 #
 # First make both probabilities *among the labels*. The prejudice is the **mean probability** over the M inputs. Divide,
 # and make each row sum to 1.
@@ -352,8 +428,9 @@ calibration = FunctionQuestion(
 
 @calibration.case(points=1)
 def on_paper(draw):
-    """one example and one empty input, with numbers that can be worked out on paper"""
-    return {"scores": torch.tensor([[0.3, 0.7]]).log(), "content_free": torch.tensor([[0.1, 0.9]]).log()}
+    """two examples and one empty input, with numbers that can be worked out on paper"""
+    scores = torch.tensor([[0.3, 0.7], [0.6, 0.4]]).log()
+    return {"scores": scores, "content_free": torch.tensor([[0.1, 0.9]]).log()}
 
 
 @calibration.case(points=2)
@@ -414,9 +491,33 @@ def calibrate(scores, content_free):
 
 # %% name="calibration-mistake-ignored"
 # %%mistake calibration
-# The empty inputs are not used: these are the probabilities before calibration.
+# These are the probabilities before calibration: the prejudice is not used, or it came out the same for every label.
+# It is a softmax over the labels (the last axis), then a mean over the M inputs (the first).
 def calibrate(scores, content_free):
     return torch.softmax(scores, dim=-1)
+
+
+# %% name="calibration-mistake-over-examples"
+# %%mistake calibration
+# Both softmaxes run over the examples. Each row is made to sum to 1 among its labels: the last axis.
+def calibrate(scores, content_free):
+    fair = torch.softmax(scores, dim=0) / torch.softmax(content_free, dim=0).mean(0)
+    return fair / fair.sum(-1, keepdim=True)
+
+
+# %% name="calibration-mistake-softmax-of-quotients"
+# %%mistake calibration
+# The quotients are right, but a softmax takes exp of them first. Divide each row by its sum.
+def calibrate(scores, content_free):
+    return torch.softmax(torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(0), dim=-1)
+
+
+# %% name="calibration-mistake-first-input-only"
+# %%mistake calibration
+# Only the first of the M empty inputs is used. The prejudice is their mean.
+def calibrate(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free[0], dim=-1)
+    return fair / fair.sum(-1, keepdim=True)
 
 
 # %% name="calibration-other-logs"
@@ -448,13 +549,14 @@ return fair / fair.sum(1, keepdim=True)
 #
 # **Two numbers.** A model says *good* with 0.6 and *bad* with 0.4 to a review, and *good* with 0.75 and *bad* with 0.25
 # to "N/A". What is the `calibrated` probability of *good*? And from what probability of *good* on, before calibration,
-# is the answer *good* afterwards: the `threshold`?
+# is the answer *good* afterwards: the `threshold`? Both lie between 0 and 1. Give three digits, or a fraction such as
+# 2 / 7.
 #
 # **Which sentence is true of calibration with two labels?** Set `truth` to its letter.
 #
-# - **a** It can change the order of the reviews, from the surest *bad* to the surest *good*.
-# - **b** It moves one threshold, so it can help only where the scores already tell the labels apart.
-# - **c** It needs some labelled reviews, from which the prejudice is counted.
+# - **a** Sorted from the surest *bad* to the surest *good*, the reviews can stand in another order after it.
+# - **b** It changes the answer only where the probability of *good* lies between the old threshold and the new one.
+# - **c** It needs some labelled reviews, from which the prejudice is estimated.
 # - **d** It changes the weights of the model, so it must be done once only.
 
 # %% name="limits-answer"
@@ -494,6 +596,27 @@ calibrated = 0.8
 # Here the prejudice was multiplied in. It favours good, so calibration must make good less likely.
 calibrated = 9 / 11
 
+# %% name="limits-mistake-rounded"
+# %%mistake limits
+# Rounded too far: give three digits, or the fraction.
+calibrated = 0.33
+
+# %% name="limits-mistake-bad"
+# %%mistake limits
+# That is the calibrated probability of *bad*.
+calibrated = 2 / 3
+
+# %% name="limits-mistake-product"
+# %%mistake limits
+# 0.45 is 0.6 · 0.75: the prejudice was multiplied in. Divide by it, and make the two quotients sum to 1.
+calibrated = 0.45
+
+# %% name="limits-mistake-per-cent"
+# %%mistake limits
+# A probability lies between 0 and 1; this is in per cent.
+calibrated = 100 / 3
+threshold = 75
+
 # %% name="limits-mistake-half"
 # %%mistake limits
 # One half is the threshold after calibration. The question asks where it lies before.
@@ -503,6 +626,11 @@ threshold = 0.5
 # %%mistake limits
 # 0.25 is the prejudice for bad. A model that leans to good must say good with more than its prejudice for good.
 threshold = 0.25
+
+# %% name="limits-mistake-this-review"
+# %%mistake limits
+# 0.6 is what this review got. Look for the p at which p / 0.75 and (1 - p) / 0.25 are equal.
+threshold = 0.6
 
 # %% name="limits-mistake-order"
 # %%mistake limits

@@ -33,6 +33,8 @@ from lmlib.course.checks import hint
 # | `sentences` | (N, C) | one vector for each sentence, of any length |
 # | returns | (B, N) | cosine of picture b and sentence n, from -1 to 1 |
 #
+# Do not change the arguments.
+#
 # **What usually goes wrong:** padding is counted in the mean; vectors are not brought to length 1; the cosine is taken
 # before the mean.
 
@@ -104,7 +106,7 @@ def one_each(draw):
 
 @late.invariant
 def between_minus_one_and_one(got, inputs):
-    """a cosine lies between -1 and 1"""
+    """a cosine must lie between -1 and 1"""
     return bool((got.abs() <= 1 + 1e-5).all())
 
 
@@ -149,6 +151,30 @@ def similarities(regions, region_mask, sentences):
     return F.normalize(sentences, dim=1) @ F.normalize(pooled, dim=1).T
 
 
+# %% name="late-mistake-mean-of-cosines"
+# %%mistake late
+# This is the mean of the regions' cosines. Take the mean of the vectors first, then one cosine.
+def similarities(regions, region_mask, sentences):
+    cosines = F.normalize(regions, dim=2) @ F.normalize(sentences, dim=1).T * region_mask[..., None]
+    return cosines.sum(1) / region_mask.sum(1, keepdim=True)
+
+
+# %% name="late-mistake-sentences-only"
+# %%mistake late
+# Only the sentences have length 1. A cosine needs both sides.
+def similarities(regions, region_mask, sentences):
+    real = region_mask[..., None].float()
+    return (regions * real).sum(1) / real.sum(1) @ F.normalize(sentences, dim=1).T
+
+
+# %% name="late-mistake-columns"
+# %%mistake late
+# The columns are brought to length 1. It is the rows that are vectors: `dim=1`.
+def similarities(regions, region_mask, sentences):
+    real = region_mask[..., None].float()
+    return F.normalize((regions * real).sum(1) / real.sum(1), dim=0) @ F.normalize(sentences, dim=0).T
+
+
 # %% name="late-other-loop"
 # %%other late
 # Picture by picture, sentence by sentence.
@@ -182,7 +208,7 @@ def similarities(regions, region_mask, sentences):
 # | `project` | (F, C) | a matrix from features to the width of words |
 # | `kinds` | (2, C) | the vector of words, the vector of regions |
 # | `word_mask`, `region_mask` | (B, T), (B, R) bool | True at real elements |
-# | returns `sequence` | (B, T + R, C) | words first; padding keeps whatever vector it gets |
+# | returns `sequence` | (B, T + R, C) | words first; padding is treated like the rest, only the mask marks it |
 # | returns `mask` | (B, T + R) bool | which elements are real |
 #
 # **What usually goes wrong:** the kinds are exchanged; the kind is added before the projection; mask and sequence are
@@ -270,7 +296,7 @@ def join(words, regions, project, kinds, word_mask, region_mask):
 
 # %% name="early-mistake-regions-first"
 # %%mistake early
-# The regions stand first in the sequence. Words come first, as in the mask.
+# The regions stand first in the sequence. Words come first, in the sequence and in the mask.
 def join(words, regions, project, kinds, word_mask, region_mask):
     sequence = torch.cat([regions @ project + kinds[1], words + kinds[0]], dim=1)
     return sequence, torch.cat([region_mask, word_mask], dim=1)
@@ -282,6 +308,22 @@ def join(words, regions, project, kinds, word_mask, region_mask):
 def join(words, regions, project, kinds, word_mask, region_mask):
     sequence = torch.cat([words + kinds[0], regions @ project + kinds[1]], dim=1)
     return sequence, torch.ones(sequence.shape[:2], dtype=torch.bool)
+
+
+# %% name="early-mistake-mask-in-other-order"
+# %%mistake early
+# The mask is joined in another order than the sequence. In both, words come first.
+def join(words, regions, project, kinds, word_mask, region_mask):
+    sequence = torch.cat([words + kinds[0], regions @ project + kinds[1]], dim=1)
+    return sequence, torch.cat([region_mask, word_mask], dim=1)
+
+
+# %% name="early-mistake-padding-zeroed"
+# %%mistake early
+# The padding is set to 0. Treat it like the rest; only the mask says what is real.
+def join(words, regions, project, kinds, word_mask, region_mask):
+    mask = torch.cat([word_mask, region_mask], dim=1)
+    return torch.cat([words + kinds[0], regions @ project + kinds[1]], dim=1) * mask[..., None], mask
 
 
 # %% name="early-other-fill"
@@ -308,7 +350,7 @@ def join(words, regions, project, kinds, word_mask, region_mask):
 # ## 3. Cross-attention: words look at regions
 #
 # Each word asks; the regions answer. Regions that are padding get no weight. A picture may be **missing** altogether:
-# then nothing is found, and the output is zero, not NaN.
+# then nothing is found, and both results are zero, not NaN. Do not change the arguments.
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -344,8 +386,10 @@ check("06_multimodal_fusion", "cross", look)
 # Who shares out attention? Each word, over the regions. So the scores are (B, T, R) and the softmax runs over R.
 
 # %% [markdown] name="cross-hint-2"
-# The mask speaks about regions: (B, 1, R) fits the scores. Fill the hidden scores with `-math.inf` before the softmax,
-# and the hidden weights with 0 after it; the second turns the NaN of a missing picture into zeros.
+# The mask speaks about regions: (B, 1, R) fits the scores. Hide before the softmax. Which score has exp(score) = 0?
+
+# %% [markdown] name="cross-hint-3"
+# A row in which all is hidden becomes NaN. What must stand there, and when can you put it there?
 
 # %% name="cross-parts"
 cross = FunctionQuestion(
@@ -356,14 +400,14 @@ cross = FunctionQuestion(
 )
 
 
-def asked(draw, counts, n_words):
+def asked(draw, counts, n_words, d=8):
     longest = max(max(counts), 1)
     return {
         "words": draw.normal(len(counts), n_words, 6),
         "regions": draw.normal(len(counts), longest, 5),
-        "w_query": draw.normal(6, 8) / 2,
-        "w_key": draw.normal(5, 8) / 2,
-        "w_value": draw.normal(5, 8) / 2,
+        "w_query": draw.normal(6, d) / 2,
+        "w_key": draw.normal(5, d) / 2,
+        "w_value": draw.normal(5, d) / 2,
         "region_mask": torch.arange(longest) < torch.tensor(counts)[:, None],
     }
 
@@ -376,14 +420,14 @@ def all_regions(draw):
 
 @cross.case(points=1)
 def padded_regions(draw):
-    """pictures of two, five and three regions"""
-    return asked(draw, [2, 5, 3], 4)
+    """pictures of two, five and three regions, queries and keys of width 4"""
+    return asked(draw, [2, 5, 3], 4, d=4)
 
 
 @cross.case(points=2)
 def missing_picture(draw):
-    """one picture of three regions, and one that is missing"""
-    return asked(draw, [3, 0], 2)
+    """pictures of four and of two regions, and one that is missing"""
+    return asked(draw, [4, 0, 2], 2)
 
 
 @cross.invariant
@@ -456,6 +500,45 @@ def look(words, regions, w_query, w_key, w_value, region_mask):
     return weights @ (regions @ w_value), weights
 
 
+# %% name="cross-mistake-large-negative"
+# %%mistake cross
+# A large negative number stands for minus infinity, so the words share a missing picture out evenly among its padding.
+# Set the hidden weights to 0 after the softmax.
+def look(words, regions, w_query, w_key, w_value, region_mask):
+    scores = (words @ w_query) @ (regions @ w_key).mT / math.sqrt(w_key.size(1))
+    weights = torch.softmax(scores.masked_fill(~region_mask[:, None], -1e9), dim=-1)
+    return weights @ (regions @ w_value), weights
+
+
+# %% name="cross-mistake-score-zero"
+# %%mistake cross
+# A score of 0 is no weight of 0, for exp(0) = 1. Hide with minus infinity before the softmax.
+def look(words, regions, w_query, w_key, w_value, region_mask):
+    scores = (words @ w_query) @ (regions @ w_key).mT / math.sqrt(w_key.size(1))
+    weights = torch.softmax(scores * region_mask[:, None], dim=-1)
+    return weights @ (regions @ w_value), weights
+
+
+# %% name="cross-mistake-score-zero-then-hidden"
+# %%mistake cross
+# Padding has weight 0 in the end, but with a score of 0 it has taken its share before: exp(0) = 1. The rest then sums
+# to less than 1. Hide with minus infinity before the softmax.
+def look(words, regions, w_query, w_key, w_value, region_mask):
+    scores = (words @ w_query) @ (regions @ w_key).mT / math.sqrt(w_key.size(1))
+    weights = torch.softmax(scores * region_mask[:, None], dim=-1) * region_mask[:, None]
+    return weights @ (regions @ w_value), weights
+
+
+# %% name="cross-mistake-scale-of-words"
+# %%mistake cross
+# The scores are divided by √C, the root of the width of the words. Divide by √D, D being the width of queries and keys.
+def look(words, regions, w_query, w_key, w_value, region_mask):
+    hidden = ~region_mask[:, None]
+    scores = ((words @ w_query) @ (regions @ w_key).mT / math.sqrt(words.size(2))).masked_fill(hidden, -math.inf)
+    weights = torch.softmax(scores, dim=-1).masked_fill(hidden, 0.0)
+    return weights @ (regions @ w_value), weights
+
+
 # %% name="cross-other-einsum"
 # %%other cross
 # Products as einsum, the softmax by hand.
@@ -489,8 +572,8 @@ def look(words, regions, w_query, w_key, w_value, region_mask):
 # early fusion, where all elements attend to all (`early_scores`)? How many in cross-attention from words to regions
 # (`cross_scores`)?
 #
-# **Late fusion with a plain mean over the regions cannot tell two pictures apart. Which?** Set `forgotten` to the
-# letter.
+# **Each region has the features of section 2.6: one part for its shape, one for its colour. For which pair of pictures
+# is the plain mean over the regions the same?** Set `forgotten` to the letter.
 #
 # - **a** A red ball and a blue box; a blue ball and a red box.
 # - **b** A red ball and a blue box; a red ball and a red box.
@@ -535,6 +618,21 @@ early_scores = 10**2 + 20**2
 # 30 is the length of the sequence. Each element attends to each.
 early_scores = 30
 
+# %% name="cost-mistake-each-pair-once"
+# %%mistake cost
+# This counts each pair once. Who asks and who answers is not the same: each ordered pair has a score.
+early_scores = 30 * 31 / 2
+
+# %% name="cost-mistake-without-itself"
+# %%mistake cost
+# An element attends to itself as well.
+early_scores = 30 * 29
+
+# %% name="cost-mistake-words-and-regions-only"
+# %%mistake cost
+# This counts words that look at regions only. In early fusion all 30 elements ask, and all 30 answer.
+early_scores = 10 * 20
+
 # %% name="cost-mistake-both-ways"
 # %%mistake cost
 # Only the words ask here; the regions don't look back.
@@ -544,6 +642,11 @@ cross_scores = 2 * 10 * 20
 # %%mistake cost
 # That is the count of early fusion. In cross-attention the keys are the regions alone.
 cross_scores = 30**2
+
+# %% name="cost-mistake-words-among-the-keys"
+# %%mistake cost
+# The words do not look at words here. The keys are the regions alone, 20.
+cross_scores = 10 * 30
 
 # %% name="cost-mistake-colours-differ"
 # %%mistake cost
@@ -577,5 +680,5 @@ forgotten = " a."
 # %% [markdown] name="end"
 # ## Done?
 #
-# `hint("06_multimodal_fusion", "late", 1)` gives a first hint; each question has two. `lmbook check` on this notebook
-# runs all of it again from the start, and `lmbook progress` says what is worth doing next.
+# `hint("06_multimodal_fusion", "late", 1)` gives a first hint; each question has two or three. `lmbook check` on this
+# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.

@@ -62,7 +62,8 @@ from lmlib.course.checks import check
 check("01_data_preprocessing", "merge", merge_once)
 
 # %% [markdown] name="merge-hint-1"
-# Count first: go over all neighbours and count in a dictionary. Tuples compare as you need them: (2, 9) < (3, 1).
+# Count first: go over all neighbours and count in a dictionary, pairs of Python numbers (`ids.tolist()`). Tuples
+# compare as you need them: (2, 9) < (3, 1).
 
 # %% [markdown] name="merge-hint-2"
 # For the replacement walk with an index: where the pair begins, write the new id and step by two; else copy the token
@@ -86,19 +87,20 @@ merge = FunctionQuestion(
 @merge.case(points=1)
 def clear_winner(draw):
     """one pair comes most often"""
-    return {"ids": torch.tensor([5, 8, 9, 3, 4, 8, 9, 6, 2, 8, 9, 7]), "new_id": 10}
+    return {"ids": torch.tensor([5, 8, 9, 3, 6, 3, 4, 8, 9, 2, 6, 3, 6, 8, 9, 7]), "new_id": 10}
 
 
 @merge.case(points=1)
 def runs(draw):
     """runs of the same token, of odd and even length"""
-    return {"ids": torch.tensor([7, 7, 7, 3, 7, 7, 7, 7, 2]), "new_id": 11}
+    return {"ids": torch.tensor([8, 4, 5, 7, 7, 7, 4, 5, 3, 4, 5, 7, 7, 7, 7, 4, 5]), "new_id": 11}
 
 
 @merge.case(points=1)
 def ties(draw):
-    """two pairs that are equally frequent; the one that comes later has the smaller ids"""
-    return {"ids": torch.tensor([9, 8, 4, 9, 8, 5, 2, 3, 6, 2, 3]), "new_id": 12}
+    """five pairs that are equally frequent"""
+    text = [4, 10, 11, 4, 10, 12, 9, 1, 13, 9, 1, 14, 2, 8, 15, 2, 8, 16, 2, 5, 17, 2, 5, 12, 5, 18, 3, 1, 19, 3, 1]
+    return {"ids": torch.tensor(text), "new_id": 20}
 
 
 @merge.case(points=1)
@@ -115,8 +117,8 @@ def nothing_lost(got, inputs):
 
 # %% name="merge-mistake-first-of-equals"
 # %%mistake merge
-# Of equally frequent pairs this takes the one that comes first in the text. The order of the texts would then change
-# the tokenizer; the smaller ids must win.
+# Of equally frequent pairs another one is taken, perhaps the first in the text or the largest. The smaller left id must
+# win, then the smaller right id.
 def merge_once(ids, new_id):
     tokens, counts = ids.tolist(), {}
     for pair in pairwise(tokens):
@@ -133,36 +135,28 @@ def merge_once(ids, new_id):
 # %% name="merge-mistake-from-the-right"
 # %%mistake merge
 # The text is merged from the right. In a run of three the wrong two are joined; go from left to right.
+reference = merge_once
+
+
 def merge_once(ids, new_id):
-    tokens, counts = ids.tolist(), {}
-    for pair in pairwise(tokens):
-        counts[pair] = counts.get(pair, 0) + 1
-    best = min(counts, key=lambda pair: (-counts[pair], pair))
-    merged, i = [], len(tokens) - 1
-    while i >= 0:
-        if i > 0 and (tokens[i - 1], tokens[i]) == best:
-            merged.insert(0, new_id)
-            i -= 2
-        else:
-            merged.insert(0, tokens[i])
-            i -= 1
-    return torch.tensor(best), torch.tensor(merged)
+    pair, _ = reference(ids, new_id)
+    merged = []
+    for token in reversed(ids.tolist()):
+        merged.insert(0, token)
+        if merged[:2] == pair.tolist():
+            merged[:2] = [new_id]
+    return pair, torch.tensor(merged)
 
 
 # %% name="merge-mistake-last-lost"
 # %%mistake merge
 # The loop runs over pairs and stops before the last token, which is lost unless it was merged.
+reference = merge_once
+
+
 def merge_once(ids, new_id):
-    tokens, counts = ids.tolist(), {}
-    for pair in pairwise(tokens):
-        counts[pair] = counts.get(pair, 0) + 1
-    best = min(counts, key=lambda pair: (-counts[pair], pair))
-    merged, i = [], 0
-    while i < len(tokens) - 1:
-        found = (tokens[i], tokens[i + 1]) == best
-        merged.append(new_id if found else tokens[i])
-        i += 2 if found else 1
-    return torch.tensor(best), torch.tensor(merged)
+    pair, merged = reference(ids, new_id)
+    return pair, merged if merged[-1] == new_id else merged[:-1]
 
 
 # %% name="merge-mistake-step-by-two"
@@ -179,6 +173,65 @@ def merge_once(ids, new_id):
         if tuple(merged[-2:]) == best:
             merged[-2:] = [new_id]
     return torch.tensor(best), torch.tensor(merged)
+
+
+# %% name="merge-mistake-counted-without-overlap"
+# %%mistake merge
+# Runs are counted without overlap. `7 7 7` has the pair (7, 7) twice; only the replacement goes without overlap.
+def merge_once(ids, new_id):
+    tokens, counts, i = ids.tolist(), Counter(), 0
+    while i < len(tokens) - 1:
+        counts[tokens[i], tokens[i + 1]] += 1
+        i += 2 if i + 2 < len(tokens) and tokens[i] == tokens[i + 1] == tokens[i + 2] else 1
+    best = min(counts, key=lambda pair: (-counts[pair], pair))
+    merged = []
+    for token in tokens:
+        merged.append(token)
+        if tuple(merged[-2:]) == best:
+            merged[-2:] = [new_id]
+    return torch.tensor(best), torch.tensor(merged)
+
+
+# %% name="merge-mistake-tensors-as-keys"
+# %%mistake merge
+# Either the rarest pair is taken, or the keys of the counter are tensors. Two tensors with the same number are two
+# different keys, so every pair is counted once. Make Python numbers first: `ids.tolist()`.
+def merge_once(ids, new_id):
+    counts = Counter(pairwise(ids))
+    best = min(counts, key=lambda pair: (-counts[pair], pair))
+    merged = []
+    for token in ids:
+        merged.append(token)
+        if tuple(merged[-2:]) == best:
+            merged[-2:] = [new_id]
+    return torch.tensor(best), torch.tensor(merged)
+
+
+# %% name="merge-mistake-overlapping-replaced"
+# %%mistake merge
+# Pairs that overlap are both replaced: `7 7 7` becomes `new new`. After a replacement go on behind the pair, for a
+# token is used once.
+reference = merge_once
+
+
+def merge_once(ids, new_id):
+    pair, _ = reference(ids, new_id)
+    begins = (ids[:-1] == pair[0]) & (ids[1:] == pair[1])
+    no = torch.tensor([False])
+    merged = torch.where(torch.cat([begins, no]), new_id, ids)
+    return pair, merged[torch.cat([begins, no]) | ~torch.cat([no, begins])]
+
+
+# %% name="merge-mistake-second-stays"
+# %%mistake merge
+# The second token of the pair is still there. The new token stands for both: after a replacement step by two.
+reference = merge_once
+
+
+def merge_once(ids, new_id):
+    pair, _ = reference(ids, new_id)
+    begins = (ids[:-1] == pair[0]) & (ids[1:] == pair[1])
+    return pair, torch.where(torch.cat([begins, torch.tensor([False])]), new_id, ids)
 
 
 # %% name="merge-other-counter"
@@ -218,8 +271,8 @@ def merge_once(ids, new_id):
 #
 # Make a rectangle of documents of different lengths, for a model that predicts the next token.
 #
-# - A document that is too long is cut, so that **with its end token** it has `length` tokens. Every row that is used
-#   ends with the end token, also a cut one.
+# - A document that is too long is cut, so that **with its end token** it has `length` tokens. The real tokens of every
+#   row end with the end token, also those of a cut document.
 # - Short rows are filled at the right with `pad_id`.
 # - `labels` are the ids themselves (the model moves them by one place), and -100 at padding. `pad_id` and `end_id` may
 #   be **the same number**; the end token is learned, padding is not.
@@ -296,21 +349,21 @@ def one_number_for_both(draw):
 
 @batch.invariant
 def ends_with_end(got, inputs):
-    """the last real token of each row must be the end token"""
+    """the last token of each row that the mask calls real must be the end token"""
     ids, mask, _ = got
     return all(bool(m.any()) and int(row[m][-1]) == inputs["end_id"] for row, m in zip(ids, mask, strict=True))
 
 
 @batch.invariant
 def padding_not_learned(got, inputs):
-    """a label must be -100 at padding, and nowhere else"""
+    """labels and mask do not fit: a label is -100 exactly where the mask is False"""
     return torch.equal(got[2] == -100, ~got[1])
 
 
 # %% name="batch-mistake-end-cut-off"
 # %%mistake batch
-# The end token is put behind the document and then cut off with it. A model that never sees where a long document ends
-# learns to write on for ever. Cut first, to one token less.
+# The end token is put behind the document and then cut off with it. Here every row has it, also that of a cut document:
+# cut first, to one token less.
 def make_batch(documents, length, end_id, pad_id):
     ids = torch.full((len(documents), length), pad_id)
     mask = torch.zeros(len(documents), length, dtype=torch.bool)
@@ -338,14 +391,11 @@ def make_batch(documents, length, end_id, pad_id):
 # %% name="batch-mistake-padding-learned"
 # %%mistake batch
 # Padding has a label. The model would learn to write padding, and most of the loss would come from it.
+reference = make_batch
+
+
 def make_batch(documents, length, end_id, pad_id):
-    ids = torch.full((len(documents), length), pad_id)
-    mask = torch.zeros(len(documents), length, dtype=torch.bool)
-    for row, document in enumerate(documents):
-        n = min(len(document), length - 1)
-        ids[row, :n] = document[:n]
-        ids[row, n] = end_id
-        mask[row, : n + 1] = True
+    ids, mask, _ = reference(documents, length, end_id, pad_id)
     return ids, mask, ids.clone()
 
 
@@ -353,17 +403,12 @@ def make_batch(documents, length, end_id, pad_id):
 # %%mistake batch
 # The labels are moved by one place already. The model moves them itself, so each token would be asked for the one
 # after the next.
+reference = make_batch
+
+
 def make_batch(documents, length, end_id, pad_id):
-    ids = torch.full((len(documents), length), pad_id)
-    mask = torch.zeros(len(documents), length, dtype=torch.bool)
-    for row, document in enumerate(documents):
-        n = min(len(document), length - 1)
-        ids[row, :n] = document[:n]
-        ids[row, n] = end_id
-        mask[row, : n + 1] = True
-    labels = torch.full_like(ids, -100)
-    labels[:, :-1] = ids.masked_fill(~mask, -100)[:, 1:]
-    return ids, mask, labels
+    ids, mask, labels = reference(documents, length, end_id, pad_id)
+    return ids, mask, torch.nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
 
 
 # %% name="batch-mistake-end-not-real"
@@ -378,6 +423,56 @@ def make_batch(documents, length, end_id, pad_id):
         ids[row, n] = end_id
         mask[row, :n] = True
     return ids, mask, ids.masked_fill(~mask, -100)
+
+
+# %% name="batch-mistake-end-in-last-column"
+# %%mistake batch
+# The end token stands in the last column, behind the padding. It follows its document at once; padding comes after it.
+def make_batch(documents, length, end_id, pad_id):
+    ids = torch.full((len(documents), length), pad_id)
+    ids[:, -1] = end_id
+    mask = torch.zeros(len(documents), length, dtype=torch.bool)
+    mask[:, -1] = True
+    for row, document in enumerate(documents):
+        n = min(len(document), length - 1)
+        ids[row, :n] = document[:n]
+        mask[row, :n] = True
+    return ids, mask, ids.masked_fill(~mask, -100)
+
+
+# %% name="batch-mistake-mask-upside-down"
+# %%mistake batch
+# The mask is upside down: True is a real token, False is padding.
+reference = make_batch
+
+
+def make_batch(documents, length, end_id, pad_id):
+    ids, mask, labels = reference(documents, length, end_id, pad_id)
+    return ids, ~mask, labels
+
+
+# %% name="batch-mistake-mask-by-value-labels-right"
+# %%mistake batch
+# The labels are right, but the mask is made by comparing with the padding's number. Where the end token has the same
+# number, it is hidden.
+reference = make_batch
+
+
+def make_batch(documents, length, end_id, pad_id):
+    ids, _, labels = reference(documents, length, end_id, pad_id)
+    return ids, ids != pad_id, labels
+
+
+# %% name="batch-mistake-ignored-in-ids"
+# %%mistake batch
+# There is a -100 in the ids: the embedding has no row for it. Padding is `pad_id` in the ids, and -100 only in the
+# labels.
+reference = make_batch
+
+
+def make_batch(documents, length, end_id, pad_id):
+    _, mask, labels = reference(documents, length, end_id, pad_id)
+    return labels, mask, labels
 
 
 # %% name="batch-other-lists"
@@ -410,13 +505,13 @@ n = min(length - 1, len(document))
 # %% [markdown] name="packing" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "3.1"}
 # ## 3. Packing, and which document a token is from
 #
-# Write the documents one after the other, `separator` after each, and cut rows of `length`. What fills no row at the
+# Write the documents one after the other, `separator` after each, and cut rows of `length`. An incomplete row at the
 # end is dropped. Give also the **number of the document** of each token, from 0: with it a mask can keep a token from
 # looking into the document before. A separator belongs to the document that it ends.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `documents` | list of int64 tensors | they fill one row or more |
+# | `documents` | list of int64 tensors | together they fill at least one row |
 # | `length`, `separator` | int | |
 # | returns `rows` | (N, length) int64 | |
 # | returns `numbers` | (N, length) int64 | |
@@ -467,7 +562,7 @@ def fits_exactly(draw):
 @packing.case(points=2)
 def something_left(draw):
     """a document over three rows, and some tokens left at the end"""
-    return {"documents": [draw.order(60)[:n] + 1 for n in (4, 17, 2, 6)], "length": 7, "separator": 0}
+    return {"documents": [draw.order(60)[:n] + 1 for n in (4, 17, 2, 6)], "length": 7, "separator": 70}
 
 
 @packing.case(points=1)
@@ -482,8 +577,8 @@ def separator_inside(draw):
 
 # %% name="packing-mistake-early-jump"
 # %%mistake packing
-# The number is counted from the separators, so it jumps at the separator itself; and a separator inside a document
-# counts as well. Take the numbers from the documents.
+# The number jumps at the separator already. A separator belongs to the document that it ends. (And do not count
+# separators: a document may hold this number itself.)
 def pack(documents, length, separator):
     stream = torch.tensor([token for document in documents for token in (*document.tolist(), separator)])
     n = len(stream) // length * length
@@ -524,10 +619,43 @@ def pack(documents, length, separator):
 # %% name="packing-mistake-numbers-by-row"
 # %%mistake packing
 # These are the numbers of the rows. A row may hold several documents, and a document several rows.
+reference = pack
+
+
 def pack(documents, length, separator):
-    stream = [token for document in documents for token in (*document.tolist(), separator)]
-    n = len(stream) // length
-    return torch.tensor(stream[: n * length]).view(n, length), torch.arange(n)[:, None].repeat(1, length)
+    rows, _ = reference(documents, length, separator)
+    return rows, torch.arange(len(rows))[:, None].repeat(1, length)
+
+
+# %% name="packing-mistake-separators-counted"
+# %%mistake packing
+# The numbers are counted from the separators. A document may hold this number itself, and then the count jumps in its
+# middle. Take the numbers from the documents.
+def pack(documents, length, separator):
+    stream = torch.tensor([token for document in documents for token in (*document.tolist(), separator)])
+    ends, n = (stream == separator).long(), len(stream) // length * length
+    return stream[:n].view(-1, length), (ends.cumsum(0) - ends)[:n].view(-1, length)
+
+
+# %% name="packing-mistake-only-between"
+# %%mistake packing
+# Either the last document has no separator after it, or a last row that is full is dropped.
+def pack(documents, length, separator):
+    stream = [token for document in documents for token in (*document.tolist(), separator)][:-1]
+    owner = [k for k, document in enumerate(documents) for _ in range(len(document) + 1)]
+    n = len(stream) // length * length
+    return torch.tensor(stream[:n]).view(-1, length), torch.tensor(owner[:n]).view(-1, length)
+
+
+# %% name="packing-mistake-numbers-begin-again"
+# %%mistake packing
+# The numbers begin again at 0 in each row. Count the documents from the first row to the last.
+reference = pack
+
+
+def pack(documents, length, separator):
+    rows, numbers = reference(documents, length, separator)
+    return rows, numbers - numbers[:, :1]
 
 
 # %% name="packing-other-cat"
@@ -566,15 +694,16 @@ stream = [token for document in documents for token in (*document, separator)]
 # %% [markdown] name="tokenizer" question={"points": 5, "difficulty": 4, "minutes": 35, "section": "3.1"}
 # ## 4. A tokenizer that has learned
 #
-# Write byte-pair encoding as a class, over characters. An object learns its merges **once**, from the text that it is
-# made with; afterwards it cuts any text with them.
+# Write byte-pair encoding as a class, over characters. A blank is a character like any other: the text is not cut into
+# words first. An object learns its merges **once**, from the text that it is made with; afterwards it cuts any text
+# with them.
 #
 # | | | |
 # | --- | --- | --- |
 # | `PairTokenizer(text, merges)` | str, int | learns; the text has pairs enough for all merges |
 # | `vocabulary` | list of str | the characters of the text in the order of `sorted`, then the new piece of each merge |
 # | `pieces(text)` | returns list of str | the text cut: each merge in the order in which it was learned |
-# | `encode(text)` | returns list of int | the place of each piece in `vocabulary`, of the first if there are two |
+# | `encode(text)` | returns list of int | the place of each piece in `vocabulary` |
 # | `decode(ids)` | returns str | the text |
 #
 # A merge joins the most frequent pair of neighbours; of equal ones that with the smaller left piece, then the smaller
@@ -640,6 +769,11 @@ check("01_data_preprocessing", "tokenizer", PairTokenizer)
 # To use a merge, go over the pieces and append each to a new list; whenever the last two are the pair, replace them by
 # one. `list.index` raises the `ValueError` that `encode` needs.
 
+# %% [markdown] name="tokenizer-hint-3"
+# For a tie: of the keys (−count, pair), the smallest belongs to the most frequent pair, and of equal ones to the
+# smaller left piece, then the smaller right piece. For an unknown character: a dictionary raises a `KeyError`, so test
+# first and raise the `ValueError` yourself.
+
 # %% name="tokenizer-parts"
 from lmlib.course.questions import ClassQuestion
 from lmlib.course.steps import call, do, new, read, refuses, steps
@@ -656,16 +790,18 @@ def words(draw, count):
 
 @tokenizer.case(points=1)
 def learned(draw):
-    """what is learned from a text: characters, then five merges"""
-    return steps(new(text=LOW, merges=5), read("vocabulary"))
+    """what is learned from a text: characters, then merges; from another text, one merge with a tie"""
+    tie = new(text="acxabyaczabwbaubav", merges=1)
+    return steps(new(text=LOW, merges=5), read("vocabulary"), tie, read("vocabulary"))
 
 
 @tokenizer.case(points=1)
 def other_texts(draw):
-    """other texts are cut by the merges that were learned, in their order"""
-    made = new(text="xbcybczbcxabyabz", merges=2)
+    """other texts are cut by the merges that were learned, in their order and from left to right"""
+    made = new(text="xbcybczbcxabyabzddxddy", merges=3)
     drawn = "".join("abcbc"[i % 5] for i in draw.order(40).tolist())
-    return steps(made, call("pieces", text="abc"), call("pieces", text=drawn), call("encode", text="zabcx"))
+    more = (call("pieces", text="dddabcddddd"), call("pieces", text="ab"), call("encode", text="zabcx"))
+    return steps(made, call("pieces", text="abc"), call("pieces", text=drawn), *more)
 
 
 @tokenizer.case(points=1)
@@ -693,23 +829,18 @@ def two_objects(draw):
 
 # %% name="tokenizer-mistake-longest-piece"
 # %%mistake tokenizer
-# The text is cut into the longest pieces of the vocabulary. Byte-pair encoding uses its merges in the order in which
-# they were learned; where they compete, an early short one wins over a later long one.
-class PairTokenizer:
+# The merges are not used in the order in which they were learned: perhaps the longest piece is taken, or the first that
+# fits. Where merges compete, the one that was learned first wins, also over a longer piece.
+class PairTokenizer(PairTokenizer):
+    learning = True
+
     def __init__(self, text, merges):
-        self.vocabulary, cut = sorted(set(text)), list(text)
-        for _ in range(merges):
-            counts = Counter(pairwise(cut))
-            best = min(counts, key=lambda pair: (-counts[pair], pair))
-            self.vocabulary.append("".join(best))
-            joined = []
-            for piece in cut:
-                joined.append(piece)
-                if tuple(joined[-2:]) == best:
-                    joined[-2:] = ["".join(best)]
-            cut = joined
+        super().__init__(text, merges)
+        self.learning = False
 
     def pieces(self, text):
+        if self.learning:
+            return super().pieces(text)
         cut, place = [], 0
         while place < len(text):
             fitting = [piece for piece in self.vocabulary if text.startswith(piece, place)]
@@ -717,18 +848,12 @@ class PairTokenizer:
             place += len(cut[-1])
         return cut
 
-    def encode(self, text):
-        return [self.vocabulary.index(piece) for piece in self.pieces(text)]
-
-    def decode(self, ids):
-        return "".join(self.vocabulary[i] for i in ids)
-
 
 # %% name="tokenizer-mistake-shared-list"
 # %%mistake tokenizer
 # The list of merges stands in the class, so all tokenizers share it: the second one begins with what the first has
 # learned. Make the list in `__init__`.
-class PairTokenizer:
+class PairTokenizer(PairTokenizer):
     learned: ClassVar = []
 
     def __init__(self, text, merges):
@@ -738,23 +863,6 @@ class PairTokenizer:
             best = min(counts, key=lambda pair: (-counts[pair], pair))
             self.learned.append(best)
             self.vocabulary.append("".join(best))
-
-    def pieces(self, text):
-        cut = list(text)
-        for pair in self.learned:
-            joined = []
-            for piece in cut:
-                joined.append(piece)
-                if tuple(joined[-2:]) == pair:
-                    joined[-2:] = ["".join(pair)]
-            cut = joined
-        return cut
-
-    def encode(self, text):
-        return [self.vocabulary.index(piece) for piece in self.pieces(text)]
-
-    def decode(self, ids):
-        return "".join(self.vocabulary[i] for i in ids)
 
 
 # %% name="tokenizer-mistake-own-frequencies"
@@ -793,63 +901,58 @@ class PairTokenizer:
 
 # %% name="tokenizer-mistake-in-silence"
 # %%mistake tokenizer
-# A character that is not in the vocabulary disappears. What is decoded is then another text, and nobody is told.
-class PairTokenizer:
-    def __init__(self, text, merges):
-        self.vocabulary, self.learned = sorted(set(text)), []
-        for _ in range(merges):
-            counts = Counter(pairwise(self.pieces(text)))
-            best = min(counts, key=lambda pair: (-counts[pair], pair))
-            self.learned.append(best)
-            self.vocabulary.append("".join(best))
-
-    def pieces(self, text):
-        cut = list(text)
-        for pair in self.learned:
-            joined = []
-            for piece in cut:
-                joined.append(piece)
-                if tuple(joined[-2:]) == pair:
-                    joined[-2:] = ["".join(pair)]
-            cut = joined
-        return cut
-
+# A character that is not in the vocabulary is accepted. Raise a `ValueError`: what is decoded would be another text,
+# and nobody would be told.
+class PairTokenizer(PairTokenizer):
     def encode(self, text):
         return [self.vocabulary.index(piece) for piece in self.pieces(text) if piece in self.vocabulary]
-
-    def decode(self, ids):
-        return "".join(self.vocabulary[i] for i in ids)
 
 
 # %% name="tokenizer-mistake-order-of-text"
 # %%mistake tokenizer
 # The characters are numbered as they come in the text. Sort them, so that two texts with the same characters give them
 # the same numbers.
-class PairTokenizer:
+class PairTokenizer(PairTokenizer):
     def __init__(self, text, merges):
-        self.vocabulary, self.learned = list(dict.fromkeys(text)), []
+        super().__init__(text, merges)
+        characters = list(dict.fromkeys(text))
+        self.vocabulary[: len(characters)] = characters
+
+
+# %% name="tokenizer-mistake-first-of-equals"
+# %%mistake tokenizer
+# Of equally frequent pairs another one is taken, perhaps the first in the text. The smaller left piece must win, then
+# the smaller right piece.
+class PairTokenizer(PairTokenizer):
+    def __init__(self, text, merges):
+        self.vocabulary, self.learned = sorted(set(text)), []
         for _ in range(merges):
-            counts = Counter(pairwise(self.pieces(text)))
+            best = Counter(pairwise(self.pieces(text))).most_common(1)[0][0]
+            self.learned.append(best)
+            self.vocabulary.append("".join(best))
+
+
+# %% name="tokenizer-mistake-words-first"
+# %%mistake tokenizer
+# The text is cut into words first. Here a blank is a character like any other, and a merge may hold one.
+class PairTokenizer(PairTokenizer):
+    def __init__(self, text, merges):
+        self.vocabulary, self.learned = sorted(set(text)), []
+        for _ in range(merges):
+            counts = Counter(pair for word in text.split() for pair in pairwise(self.pieces(word)))
             best = min(counts, key=lambda pair: (-counts[pair], pair))
             self.learned.append(best)
             self.vocabulary.append("".join(best))
 
-    def pieces(self, text):
-        cut = list(text)
-        for pair in self.learned:
-            joined = []
-            for piece in cut:
-                joined.append(piece)
-                if tuple(joined[-2:]) == pair:
-                    joined[-2:] = ["".join(pair)]
-            cut = joined
-        return cut
 
-    def encode(self, text):
-        return [self.vocabulary.index(piece) for piece in self.pieces(text)]
-
-    def decode(self, ids):
-        return "".join(self.vocabulary[i] for i in ids)
+# %% name="tokenizer-mistake-counted-once"
+# %%mistake tokenizer
+# The pairs are counted once. Each merge makes a new piece, and with it new pairs: count again after every merge.
+class PairTokenizer(PairTokenizer):
+    def __init__(self, text, merges):
+        counts = Counter(pairwise(text))
+        self.learned = sorted(counts, key=lambda pair: (-counts[pair], pair))[:merges]
+        self.vocabulary = sorted(set(text)) + ["".join(pair) for pair in self.learned]
 
 
 # %% name="tokenizer-other-numbers"
@@ -978,6 +1081,21 @@ bits_per_byte = 2.8 / math.log(2)
 # These are nats for each byte. Divide by ln 2.
 bits_per_byte = 0.7
 
+# %% name="measures-mistake-times-ln-2"
+# %%mistake measures
+# Divide by ln 2; do not multiply. A nat is more than a bit.
+bits_per_byte = 0.7 * math.log(2)
+
+# %% name="measures-mistake-characters-for-tokens"
+# %%mistake measures
+# The loss is for each token, and there are 750 of them, not 1000.
+bits_per_byte = 1000 * 2.8 / math.log(2) / 3000
+
+# %% name="measures-mistake-one-digit"
+# %%mistake measures
+# Give three digits.
+bits_per_byte = 1.0
+
 # %% name="measures-mistake-upside-down"
 # %%mistake measures
 # These are characters for each token, the other way round.
@@ -987,6 +1105,11 @@ fertility = 1000 / 750
 # %%mistake measures
 # These are tokens for each byte.
 fertility = 0.25
+
+# %% name="measures-mistake-percent"
+# %%mistake measures
+# These are tokens for 100 characters. Give the number for one.
+fertility = 75
 
 # %% name="measures-mistake-dedup"
 # %%mistake measures
@@ -1020,5 +1143,5 @@ leak = " c."
 # %% [markdown] name="end"
 # ## Done?
 #
-# `hint("01_data_preprocessing", "merge", 1)` gives a first hint; each question has two. `lmbook check` on this notebook
-# runs all of it again from the start, and `lmbook progress` says what is worth doing next.
+# `hint("01_data_preprocessing", "merge", 1)` gives a first hint; each question has two or three. `lmbook check` on this
+# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.

@@ -155,6 +155,44 @@ def embed(ids, table):
     return table[ids] * math.sqrt(width) + torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
+# %% name="embed-mistake-exponent-of-the-column"
+# %%mistake embed
+# The cosine has another frequency than the sine beside it. Columns 2i and 2i + 1 are a pair: both have the exponent
+# 2i/C.
+def embed(ids, table):
+    length, width = ids.size(1), table.size(1)
+    angles = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(width) / width)  # (T, C)
+    places = torch.where(torch.arange(width) % 2 == 0, angles.sin(), angles.cos())
+    return table[ids] * math.sqrt(width) + places
+
+
+# %% name="embed-mistake-position-of-the-id"
+# %%mistake embed
+# The positions are looked up by the token's id. A position is the place in the sentence, whatever word stands there.
+def embed(ids, table):
+    width = table.size(1)
+    angles = ids[..., None] * 10000.0 ** (-torch.arange(0, width, 2) / width)  # (B, T, C/2)
+    return table[ids] * math.sqrt(width) + torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(2)
+
+
+# %% name="embed-mistake-factor-on-the-positions"
+# %%mistake embed
+# The factor √d_model multiplies the positions. It belongs on the token's row.
+def embed(ids, table):
+    length, width = ids.size(1), table.size(1)
+    angles = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width)
+    return table[ids] + torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1) * math.sqrt(width)
+
+
+# %% name="embed-mistake-cosine-first"
+# %%mistake embed
+# The cosines stand in the even columns. Columns count from 0: the sine has column 2i, the cosine column 2i + 1.
+def embed(ids, table):
+    length, width = ids.size(1), table.size(1)
+    angles = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width)
+    return table[ids] * math.sqrt(width) + torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(1)
+
+
 # %% name="embed-other-columns"
 # %%other embed
 # Every second column at a time, and the look-up as a one-hot product.
@@ -194,8 +232,8 @@ def embed(ids, table):
 # | `eps` | float | $\varepsilon$ |
 # | returns `y` | (B, T, C) | |
 #
-# $\mu$ and $\sigma^2$ are taken over the C numbers of one vector. Write mean and variance yourself; `F.layer_norm` is
-# what you are writing.
+# $\mu$ and $\sigma^2$ are taken over the C numbers of one vector. Write mean and variance yourself: `F.layer_norm` is
+# what you are writing. (The check compares numbers only. This rule is for your own good.)
 #
 # **What usually goes wrong:** the variance divides by C − 1; ε stands outside the root; the statistics run over the
 # sentence.
@@ -291,8 +329,8 @@ def add_and_norm(x, h, gain, shift, eps):
 
 # %% name="norm-mistake-over-the-sentence"
 # %%mistake norm
-# Mean and variance run over the positions of the sentence, so that words change each other. They belong to one
-# vector: take them over the last axis.
+# Mean and variance run over another axis (the positions of the sentence, or the sentences of the batch), so that
+# vectors change each other. They belong to one vector: take them over the last axis.
 def add_and_norm(x, h, gain, shift, eps):
     z = x + h
     variance = z.var(1, keepdim=True, unbiased=False)
@@ -306,6 +344,32 @@ def add_and_norm(x, h, gain, shift, eps):
 def add_and_norm(x, h, gain, shift, eps):
     z = x + h
     return gain * z / torch.sqrt(z.square().mean(-1, keepdim=True) + eps) + shift
+
+
+# %% name="norm-mistake-no-root"
+# %%mistake norm
+# There is no root: the vector is divided by the variance. Divide by the standard deviation, √(σ² + ε).
+def add_and_norm(x, h, gain, shift, eps):
+    z = x + h
+    return gain * (z - z.mean(-1, keepdim=True)) / (z.var(-1, keepdim=True, unbiased=False) + eps) + shift
+
+
+# %% name="norm-mistake-whole-sentence"
+# %%mistake norm
+# Mean and variance are taken over all numbers of a sentence, so that its words change each other. They belong to one
+# vector: take them over the last axis alone.
+def add_and_norm(x, h, gain, shift, eps):
+    z = x + h
+    variance = z.var((1, 2), keepdim=True, unbiased=False)
+    return gain * (z - z.mean((1, 2), keepdim=True)) / torch.sqrt(variance + eps) + shift
+
+
+# %% name="norm-mistake-without-h"
+# %%mistake norm
+# Only the input x is normalised: the sublayer's output h is not added, and the sublayer has no effect.
+def add_and_norm(x, h, gain, shift, eps):
+    variance = x.var(-1, keepdim=True, unbiased=False)
+    return gain * (x - x.mean(-1, keepdim=True)) / torch.sqrt(variance + eps) + shift
 
 
 # %% name="norm-other-moments"
@@ -336,7 +400,7 @@ def add_and_norm(x, h, gain, shift, eps):
 # Self-attention and feed-forward, each with its residual connection and norm. To keep it short there are no biases,
 # and the norms have no gain and shift: use `normalised` from the next cell. Attention may be
 # `F.scaled_dot_product_attention`, with H heads of D = C/H numbers: head i has the columns iD to (i+1)D of `w_query`,
-# `w_key` and `w_value`.
+# `w_key` and `w_value`. Scores are divided by √D, and masked before the softmax.
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -345,10 +409,11 @@ def add_and_norm(x, h, gain, shift, eps):
 # | `w_query`, `w_key`, `w_value`, `w_output` | (C, C) | used as `x @ w` |
 # | `w_inner`, `w_outer` | (C, F), (F, C) | the feed-forward layer, a ReLU between them |
 # | `n_heads` | int | H |
-# | `norm_first` | bool | False: `normalised(x + f(x))`, as in 2017. True: `x + f(normalised(x))`, both sublayers so |
+# | `norm_first` | bool | False: `normalised(x + f(x))`, as in 2017. True: `x + f(normalised(x))`. For both sublayers |
 # | returns `y` | (B, T, C) | |
 #
-# Padded positions are computed like all others; nobody reads them. Every sentence has at least one token.
+# Padded positions are computed like all others (no zeros there); the check compares them too. Every sentence has at
+# least one token.
 #
 # **What usually goes wrong:** the second sublayer works on the layer's input and not on what the first one made of
 # it; the mask hides queries and not keys; with `norm_first` the residual carries the normalised vector.
@@ -430,7 +495,7 @@ def post_norm(draw):
     return sentences(draw, [[1] * 5, [1] * 5], norm_first=False)
 
 
-@layer.case(points=2)
+@layer.case(points=1)
 def pre_norm(draw):
     """pre-norm, no padding"""
     return sentences(draw, [[1] * 4, [1] * 4], norm_first=True)
@@ -440,6 +505,12 @@ def pre_norm(draw):
 def padded(draw):
     """post-norm, the second sentence is padded"""
     return sentences(draw, [[1] * 5, [1, 1, 0, 0, 0]], norm_first=False)
+
+
+@layer.case(points=1)
+def pre_norm_padded(draw):
+    """pre-norm, the second sentence is padded"""
+    return sentences(draw, [[1] * 4, [1, 1, 1, 0]], norm_first=True)
 
 
 @layer.invariant
@@ -533,6 +604,66 @@ def encoder_layer(x, real, w_query, w_key, w_value, w_output, w_inner, w_outer, 
     return x
 
 
+# %% name="layer-mistake-mask-on-queries"
+# %%mistake layer
+# The mask hides the queries of padding, and the keys of padding are seen. A mask of keys stands on the last axis:
+# `real[:, None, None, :]`.
+def encoder_layer(x, real, w_query, w_key, w_value, w_output, w_inner, w_outer, n_heads, norm_first):
+    def attend(z):
+        query, key, value = ((z @ w).unflatten(-1, (n_heads, -1)).transpose(1, 2) for w in (w_query, w_key, w_value))
+        heads = F.scaled_dot_product_attention(query, key, value, real[:, None, :, None])
+        return heads.transpose(1, 2).flatten(2) @ w_output
+
+    for f in (attend, lambda z: F.relu(z @ w_inner) @ w_outer):
+        x = x + f(normalised(x)) if norm_first else normalised(x + f(x))
+    return x
+
+
+# %% name="layer-mistake-mask-upside-down"
+# %%mistake layer
+# The mask is upside down. For `F.scaled_dot_product_attention` True is what may be seen; by hand, the scores of padding
+# become minus infinity.
+def encoder_layer(x, real, w_query, w_key, w_value, w_output, w_inner, w_outer, n_heads, norm_first):
+    def attend(z):
+        query, key, value = ((z @ w).unflatten(-1, (n_heads, -1)).transpose(1, 2) for w in (w_query, w_key, w_value))
+        heads = F.scaled_dot_product_attention(query, key, value, ~real[:, None, None])
+        return heads.transpose(1, 2).flatten(2) @ w_output
+
+    for f in (attend, lambda z: F.relu(z @ w_inner) @ w_outer):
+        x = x + f(normalised(x)) if norm_first else normalised(x + f(x))
+    return x
+
+
+# %% name="layer-mistake-heads-across-positions"
+# %%mistake layer
+# The heads are cut across positions: `view(B, H, T, D)` mixes the words of a sentence. First (B, T, H, D), then
+# `transpose(1, 2)`.
+def encoder_layer(x, real, w_query, w_key, w_value, w_output, w_inner, w_outer, n_heads, norm_first):
+    def attend(z):
+        (B, T, C), H = z.shape, n_heads
+        query, key, value = ((z @ w).view(B, H, T, C // H) for w in (w_query, w_key, w_value))
+        heads = F.scaled_dot_product_attention(query, key, value, real[:, None, None])
+        return heads.transpose(1, 2).flatten(2) @ w_output
+
+    for f in (attend, lambda z: F.relu(z @ w_inner) @ w_outer):
+        x = x + f(normalised(x)) if norm_first else normalised(x + f(x))
+    return x
+
+
+# %% name="layer-mistake-norm-of-the-output"
+# %%mistake layer
+# With `norm_first`, the sublayer's output is normalised. The norm stands before the sublayer: `x + f(normalised(x))`.
+def encoder_layer(x, real, w_query, w_key, w_value, w_output, w_inner, w_outer, n_heads, norm_first):
+    def attend(z):
+        query, key, value = ((z @ w).unflatten(-1, (n_heads, -1)).transpose(1, 2) for w in (w_query, w_key, w_value))
+        heads = F.scaled_dot_product_attention(query, key, value, real[:, None, None])
+        return heads.transpose(1, 2).flatten(2) @ w_output
+
+    for f in (attend, lambda z: F.relu(z @ w_inner) @ w_outer):
+        x = x + normalised(f(x)) if norm_first else normalised(x + f(x))
+    return x
+
+
 # %% name="layer-other-by-hand"
 # %%other layer
 # Attention by hand, one head at a time; scores of padding are minus infinity.
@@ -585,17 +716,17 @@ return heads.transpose(2, 1).flatten(2) @ w_output
 # that a *river* is near? Set `where` to the letter.
 #
 # - **a** In the feed-forward sublayer: it is the one that is not linear.
-# - **b** In the self-attention sublayer: it is the only one that reads other positions.
-# - **c** In the layer norm: it compares the vector with the others.
-# - **d** In the residual connection: it adds the words together.
+# - **b** In the layer norm: it compares the vector with the others.
+# - **c** In the residual connection: it adds the words of the sentence together.
+# - **d** In the self-attention sublayer: only it reads other positions.
 #
 # **b.** A layer has C = 4, H = 2 and F = 8, with biases in all six linear maps (W_Q, W_K, W_V, W_O, W_1, W_2) and
-# two layer norms with gain and shift. How many `parameters` has it?
+# two layer norms with gain and shift. How many `parameters` does it have?
 #
-# **c.** A batch of 2 sentences of 5 tokens goes through that layer. How many numbers are in its attention
+# **c.** A batch of 3 sentences of 5 tokens goes through that layer. How many numbers are in its attention
 # `weights`, all heads together?
 #
-# **d.** How long is the sinusoidal vector of place 37 when C = 128? Set `length`.
+# **d.** What is the `length` (the Euclidean norm) of the sinusoidal vector of place 37 when C = 128?
 
 # %% name="reasons-answer"
 where = ""  # the letter
@@ -603,9 +734,9 @@ parameters = None  # a whole number
 weights = None  # a whole number
 length = None  # a number
 ### BEGIN SOLUTION
-where = "b"
+where = "d"
 parameters = 172  # 4·16 + 4·4 + 2·32 + 8 + 4 + 4·4
-weights = 100  # 2 · 2 · 5 · 5
+weights = 150  # 3 · 2 · 5 · 5
 length = 8  # √(128 / 2)
 ### END SOLUTION
 
@@ -636,12 +767,12 @@ where = "a"
 # %% name="reasons-mistake-norm"
 # %%mistake reasons
 # Layer norm takes mean and variance of the numbers in one vector. It never sees another word.
-where = "c"
+where = "b"
 
 # %% name="reasons-mistake-residual"
 # %%mistake reasons
 # The residual connection adds a word's own vector to the sublayer's output for the same word.
-where = "d"
+where = "c"
 
 # %% name="reasons-mistake-no-biases"
 # %%mistake reasons
@@ -650,7 +781,8 @@ parameters = 128
 
 # %% name="reasons-mistake-no-norms"
 # %%mistake reasons
-# The two layer norms are missing: each has a gain and a shift of C numbers.
+# 16 numbers are missing: those of the two norms (each has a gain and a shift of C numbers), or the four biases of
+# attention.
 parameters = 156
 
 # %% name="reasons-mistake-matrices-for-each-head"
@@ -662,12 +794,22 @@ parameters = 236
 # %% name="reasons-mistake-one-head"
 # %%mistake reasons
 # Those are the weights of one head. The other head has its own.
+weights = 75
+
+# %% name="reasons-mistake-one-sentence"
+# %%mistake reasons
+# Those are the weights of one sentence. There are three.
 weights = 50
 
 # %% name="reasons-mistake-length-squared"
 # %%mistake reasons
 # That is the square of the length: 64 pairs, each of which gives sin² + cos² = 1. Take the root.
 length = 64
+
+# %% name="reasons-mistake-number-of-components"
+# %%mistake reasons
+# That is the number of components. The length of a vector is the root of the sum of their squares.
+length = 128
 
 # %% name="reasons-mistake-root-of-width"
 # %%mistake reasons
@@ -677,18 +819,18 @@ length = 11.3
 # %% name="reasons-other-worked-out"
 # %%other reasons
 # The numbers as they are worked out.
-where = "B"
+where = "D"
 C, H, F, T = 4, 2, 8, 5
 parameters = 4 * C * C + 2 * C * F + 9 * C + F
-weights = 2 * H * T**2
+weights = 3 * H * T**2
 length = math.sqrt(128 / 2)
 
 # %% name="reasons-other-counted"
 # %%other reasons
 # The numbers counted by torch.
-where = "(b)"
+where = "(d)"
 parameters = sum(p.numel() for p in torch.nn.TransformerEncoderLayer(4, 2, 8).parameters())
-weights = torch.zeros(2, 2, 5, 5).numel()
+weights = torch.zeros(3, 2, 5, 5).numel()
 length = torch.stack([torch.full((64,), 37.0).sin(), torch.full((64,), 37.0).cos()]).norm()
 
 # %% [markdown] name="end"

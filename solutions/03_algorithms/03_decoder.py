@@ -29,12 +29,12 @@ from lmlib.course.checks import hint
 # | --- | --- | --- |
 # | `labels` | (B, T) int64 | the words to be written, with an end token; −100 where a row is padded |
 # | `logits` | (B, T, V) | what the decoder gave at each place |
-# | `start`, `pad` | int | ids of the start token and of padding |
+# | `start`, `pad` | int | ids of the start token and of padding; `pad` may be the end token's id |
 # | returns `inputs` | (B, T) int64 | the start token, then the labels moved one place to the right |
 # | returns `loss` | () | the mean of −ln p(label) over all labels that count |
 #
-# In `inputs` there is no −100: where the label before is padding, stands `pad`. The loss is the mean over *all tokens
-# of the batch* that count, not the mean of the sentences' means.
+# In `inputs` there is no −100: where the label before is padding, put `pad`. The loss is the mean over *all tokens of
+# the batch* that count, not the mean of the sentences' means. `F.cross_entropy` may be used.
 #
 # **What usually goes wrong:** the shift goes to the left; a −100 is left in the input; padding counts in the loss.
 
@@ -65,8 +65,8 @@ check("03_decoder", "forcing", teacher_forcing)
 # of (B, T, V) vectors.
 
 # %% [markdown] name="forcing-hint-3"
-# −ln p is minus `torch.log_softmax(logits, dim=-1)` at the label. `F.cross_entropy` does it as well; it wants (N, V)
-# and (N).
+# −ln p is minus `torch.log_softmax(logits, dim=-1)` at the label. `F.cross_entropy` does it as well: it takes logits
+# (no softmax before it) of shape (N, V), and labels (N).
 
 # %% name="forcing-parts"
 import torch
@@ -96,9 +96,9 @@ def padded(draw):
 
 @forcing.case(points=1)
 def other_ids(draw):
-    """other ids for start and padding, and one long sentence beside a short one"""
+    """another start id, `pad` is the end token's id, and one long sentence beside a short one"""
     labels = torch.tensor([[1, 8, 6, 5, 3, 4], [1, 4, -100, -100, -100, -100]])
-    return {"labels": labels, "logits": 2 * draw.normal(2, 6, 9), "start": 7, "pad": 2}
+    return {"labels": labels, "logits": 2 * draw.normal(2, 6, 9), "start": 7, "pad": 4}
 
 
 @forcing.invariant
@@ -109,7 +109,7 @@ def nothing_ignored_is_read(got, inputs):
 
 @forcing.invariant
 def starts_with_start(got, inputs):
-    """every row of the input must begin with the start token"""
+    """every row of the input must begin with the start token, and the labels follow one place later"""
     return bool((got[0][:, 0] == inputs["start"]).all())
 
 
@@ -171,6 +171,45 @@ def teacher_forcing(labels, logits, start, pad):
     return inputs, F.cross_entropy(logits[counts], inputs[counts])
 
 
+# %% name="forcing-mistake-pad-not-counted"
+# %%mistake forcing
+# The loss leaves out every label that equals `pad`. Where padding and the end token have one number, the end is never
+# learned: leave out −100 and nothing else.
+def teacher_forcing(labels, logits, start, pad):
+    inputs = torch.cat([torch.full((labels.size(0), 1), start), labels[:, :-1]], dim=1)
+    inputs, labels = inputs.masked_fill(inputs == -100, pad), labels.masked_fill(labels == -100, pad)
+    return inputs, F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=pad)
+
+
+# %% name="forcing-mistake-divided-by-all"
+# %%mistake forcing
+# The sum is divided by the number of all places, padding included. Divide by the number of labels that count.
+def teacher_forcing(labels, logits, start, pad):
+    inputs = torch.cat([torch.full((labels.size(0), 1), start), labels[:, :-1]], dim=1)
+    inputs = inputs.masked_fill(inputs == -100, pad)
+    return inputs, F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").mean()
+
+
+# %% name="forcing-mistake-moved-twice"
+# %%mistake forcing
+# The labels are moved a second time, for the loss. The input is moved already: the logits at place t belong to the
+# label at place t.
+def teacher_forcing(labels, logits, start, pad):
+    inputs = torch.cat([torch.full((labels.size(0), 1), start), labels[:, :-1]], dim=1)
+    inputs = inputs.masked_fill(inputs == -100, pad)
+    return inputs, F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+
+
+# %% name="forcing-mistake-pad-one-place-early"
+# %%mistake forcing
+# `pad` is put where the label of the same place is padding. It belongs where the label *before* is: the end token is
+# read once.
+def teacher_forcing(labels, logits, start, pad):
+    inputs = torch.cat([torch.full((labels.size(0), 1), start), labels[:, :-1]], dim=1)
+    inputs = inputs.masked_fill(labels == -100, pad)
+    return inputs, F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+
 # %% name="forcing-other-library"
 # %%other forcing
 # `F.cross_entropy` leaves out −100 by itself; the shift with `roll`.
@@ -214,7 +253,7 @@ def teacher_forcing(labels, logits, start, pad):
 # | returns `y` | (B, T, C) | |
 #
 # **What usually goes wrong:** the causal mask is put on the second attention too; queries and keys of the second
-# attention come from the wrong side; the padding mask is forgotten.
+# attention come from the wrong side (then the shapes do not fit); the padding mask is forgotten.
 
 
 # %% name="layer-given"
@@ -293,6 +332,12 @@ def same_beginning(draw):
 
 
 @layer.invariant
+def result_is_normalised(got, inputs):
+    """the last step is a norm: every vector of the result must have mean 0"""
+    return bool(got.mean(-1).abs().max() < 1e-4)
+
+
+@layer.invariant
 def the_past_stays(got, inputs):
     """two targets with the same beginning and the same source differ there: the future changes the past"""
     same = (inputs["x"][0] == inputs["x"][1]).all(-1) & (inputs["memory"][0] == inputs["memory"][1]).all()
@@ -351,6 +396,48 @@ def decoder_layer(x, memory, memory_real, own, other, w_inner, w_outer):
     return normalised(x + F.relu(x @ w_inner) @ w_outer)
 
 
+# %% name="layer-mistake-second-norm"
+# %%mistake layer
+# The sum after the attention to the memory is not normalised. Each of the three sublayers has its norm.
+def decoder_layer(x, memory, memory_real, own, other, w_inner, w_outer):
+    x = normalised(x + F.scaled_dot_product_attention(x @ own[0], x @ own[1], x @ own[2], is_causal=True) @ own[3])
+    key, value = memory @ other[1], memory @ other[2]
+    x = x + F.scaled_dot_product_attention(x @ other[0], key, value, memory_real[:, None]) @ other[3]
+    return normalised(x + F.relu(x @ w_inner) @ w_outer)
+
+
+# %% name="layer-mistake-values-of-target-unmasked"
+# %%mistake layer
+# The second attention takes all three from the target, without a mask: the source has no effect, and the future is
+# seen. Keys and values are made of the memory.
+def decoder_layer(x, memory, memory_real, own, other, w_inner, w_outer):
+    x = normalised(x + F.scaled_dot_product_attention(x @ own[0], x @ own[1], x @ own[2], is_causal=True) @ own[3])
+    x = normalised(x + F.scaled_dot_product_attention(x @ other[0], x @ other[1], x @ other[2]) @ other[3])
+    return normalised(x + F.relu(x @ w_inner) @ w_outer)
+
+
+# %% name="layer-mistake-masks-upside-down"
+# %%mistake layer
+# The masks are upside down. For `F.scaled_dot_product_attention` True is what may be seen; for `nn.MultiheadAttention`
+# it is what is hidden.
+def decoder_layer(x, memory, memory_real, own, other, w_inner, w_outer):
+    future = torch.ones(x.size(1), x.size(1), dtype=torch.bool).triu(1)
+    x = normalised(x + F.scaled_dot_product_attention(x @ own[0], x @ own[1], x @ own[2], future) @ own[3])
+    key, value = memory @ other[1], memory @ other[2]
+    x = normalised(x + F.scaled_dot_product_attention(x @ other[0], key, value, ~memory_real[:, None]) @ other[3])
+    return normalised(x + F.relu(x @ w_inner) @ w_outer)
+
+
+# %% name="layer-mistake-padding-upside-down"
+# %%mistake layer
+# The padding mask is upside down. For `F.scaled_dot_product_attention` True is what may be seen: a token, not padding.
+def decoder_layer(x, memory, memory_real, own, other, w_inner, w_outer):
+    x = normalised(x + F.scaled_dot_product_attention(x @ own[0], x @ own[1], x @ own[2], is_causal=True) @ own[3])
+    key, value = memory @ other[1], memory @ other[2]
+    x = normalised(x + F.scaled_dot_product_attention(x @ other[0], key, value, ~memory_real[:, None]) @ other[3])
+    return normalised(x + F.relu(x @ w_inner) @ w_outer)
+
+
 # %% name="layer-mistake-old-queries"
 # %%mistake layer
 # The queries of the second attention are made of the layer's input. They are made of what the first sublayer gave, so
@@ -398,7 +485,8 @@ def decoder_layer(x, memory, memory_real, own, other, w_inner, w_outer):
 # ## 3. One step with a cache
 #
 # The decoder has written t words; their keys and values are kept. Now one new word comes. Write causal self-attention
-# for the new place alone, with H heads, and return the longer cache.
+# for the new place alone, with H heads (scores divided by √D; `F.scaled_dot_product_attention` may be used), and return
+# the longer cache.
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -541,6 +629,33 @@ def cached_step(new, keys, values, w_query, w_key, w_value):
     return F.scaled_dot_product_attention(query, keys, values).flatten(1), keys, values
 
 
+# %% name="cache-mistake-causal-mask"
+# %%mistake cache
+# A causal mask of one row lets the first place alone be seen: torch puts its corner at the upper left. The one query is
+# the last of all places and needs no mask.
+def cached_step(new, keys, values, w_query, w_key, w_value):
+    query, key, value = ((new @ w).unflatten(-1, (keys.size(1), 1, -1)) for w in (w_query, w_key, w_value))
+    keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+    return F.scaled_dot_product_attention(query, keys, values, is_causal=True).flatten(1), keys, values
+
+
+# %% name="cache-mistake-no-scale"
+# %%mistake cache
+# The scores are not divided by √D. They grow with D, and the softmax becomes too sharp.
+def cached_step(new, keys, values, w_query, w_key, w_value):
+    query, key, value = ((new @ w).unflatten(-1, (keys.size(1), 1, -1)) for w in (w_query, w_key, w_value))
+    keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+    return F.scaled_dot_product_attention(query, keys, values, scale=1.0).flatten(1), keys, values
+
+
+# %% name="cache-mistake-itself-only"
+# %%mistake cache
+# The new place attends to itself only. Its query meets all keys, those of the cache and its own.
+def cached_step(new, keys, values, w_query, w_key, w_value):
+    key, value = ((new @ w).unflatten(-1, (keys.size(1), 1, -1)) for w in (w_key, w_value))
+    return value.flatten(1), torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+
+
 # %% name="cache-other-library"
 # %%other cache
 # torch's attention, the heads by view.
@@ -587,10 +702,10 @@ scores = query @ keys.transpose(2, -1) / math.sqrt(query.size(-1))
 # **b.** Why may a decoder keep the keys and values of the words that it has written, while an encoder may not keep
 # those of a text that grows? Set `why`.
 #
-# - **a** A decoder has fewer parameters.
-# - **b** In a decoder no state depends on a later word, so earlier keys and values stay as they are.
-# - **c** An encoder has no keys and values.
-# - **d** A decoder's softmax runs over the vocabulary.
+# - **a** In a decoder no state depends on a later word, so earlier keys and values stay.
+# - **b** A decoder has fewer parameters than an encoder, so there is memory left for them.
+# - **c** An encoder has no keys and values: it reads all words at the same time.
+# - **d** A decoder's softmax runs over the vocabulary, and not over the places.
 #
 # **c.** Without a cache, a loop that writes 10 words after a start token runs the decoder on 1 place, then on 2, and
 # so on up to 10. How many `places` are computed in all?
@@ -599,7 +714,7 @@ scores = query @ keys.transpose(2, -1) / math.sqrt(query.size(-1))
 # one sentence of 5 words?
 #
 # **e.** Each word is right with probability 0.9, independently. What is the probability that a sentence of 7 words is
-# `whole`?
+# `whole`? (A number from 0 to 1; give three digits.)
 
 # %% name="reading-answer"
 cause = ""  # the letter
@@ -609,7 +724,7 @@ numbers = None  # a whole number
 whole = None  # a number
 ### BEGIN SOLUTION
 cause = "b"
-why = "b"
+why = "a"
 places = 55  # 1 + 2 + ... + 10
 numbers = 960  # keys and values: 2 · 3 · 4 · 8 · 5
 whole = 0.478  # 0.9 ** 7
@@ -625,6 +740,10 @@ check("03_decoder", "reading", cause=cause, why=why, places=places, numbers=numb
 
 # %% [markdown] name="reading-hint-2"
 # d: each layer keeps keys *and* values, for each head and each word.
+
+# %% [markdown] name="reading-hint-3"
+# b: one more word comes at the end. Which states can see it, with a causal mask and without one? c: write down how many
+# places the first three steps run on. e: all seven words must be right.
 
 # %% name="reading-parts"
 reading = ValueQuestion()
@@ -654,7 +773,7 @@ cause = "d"
 # %% name="reading-mistake-fewer-parameters"
 # %%mistake reading
 # The number of parameters says nothing about which states change. (A decoder layer with cross-attention has more.)
-why = "a"
+why = "b"
 
 # %% name="reading-mistake-no-keys"
 # %%mistake reading
@@ -677,6 +796,16 @@ places = 10
 # The prefix grows from 1 to 10; it is not 10 long at each step. The sum of 1 to n is n(n + 1)/2.
 places = 100
 
+# %% name="reading-mistake-up-to-nine"
+# %%mistake reading
+# The sum stops too early: the tenth word needs 10 places, the start token and nine words.
+places = 45
+
+# %% name="reading-mistake-up-to-eleven"
+# %%mistake reading
+# The last word is never read: ten words need 1 to 10 places.
+places = 66
+
 # %% name="reading-mistake-keys-only"
 # %%mistake reading
 # These are the keys alone. The values must be kept as well.
@@ -687,15 +816,40 @@ numbers = 480
 # That is one layer. Each layer has keys and values of its own.
 numbers = 320
 
+# %% name="reading-mistake-one-place"
+# %%mistake reading
+# That is one word. Each of the five has keys and values.
+numbers = 192
+
+# %% name="reading-mistake-one-layer-keys-only"
+# %%mistake reading
+# Those are the keys of one layer. Each of the three layers keeps keys and values.
+numbers = 160
+
 # %% name="reading-mistake-one-word"
 # %%mistake reading
 # One word right is not a sentence right: all seven must be.
 whole = 0.9
 
+# %% name="reading-mistake-two-digits"
+# %%mistake reading
+# Give three digits.
+whole = 0.48
+
+# %% name="reading-mistake-percent"
+# %%mistake reading
+# A probability lies between 0 and 1. This one is in percent.
+whole = 100 * 0.9**7
+
+# %% name="reading-mistake-not-whole"
+# %%mistake reading
+# That is the probability that at least one word is wrong.
+whole = 1 - 0.9**7
+
 # %% name="reading-other-worked-out"
 # %%other reading
 # The numbers as they are worked out.
-cause, why = "B", "(b)"
+cause, why = "B", "(a)"
 places = sum(range(1, 11))
 numbers = 2 * 3 * 4 * 8 * 5
 whole = 0.9**7
@@ -703,7 +857,7 @@ whole = 0.9**7
 # %% name="reading-other-tensors"
 # %%other reading
 # The numbers as tensors.
-cause, why = "b.", " b"
+cause, why = "b.", " a"
 places = torch.arange(11).sum()
 numbers = torch.zeros(2, 3, 1, 4, 5, 8).numel()
 whole = torch.full((7,), 0.9).prod()

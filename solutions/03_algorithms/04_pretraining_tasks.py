@@ -5,7 +5,8 @@
 # 最后算一算一段文本能给出多少个标签，并解释为什么一种任务在短训练之后领先。
 #
 # You make the batches of two objectives and the loss of a third. Each question has a cell for your answer and a cell
-# that checks it. Section 3.4 has all that you need.
+# that checks it. Section 3.4 has all that you need. It also has code much like the first three answers: read it, close
+# it, and only then write.
 
 # %% name="authoring" tags=["instructor"]
 # %load_ext lmlib.course.authoring
@@ -39,7 +40,7 @@ from lmlib.course.checks import hint
 # −100 elsewhere. Do not change the inputs.
 #
 # **What usually goes wrong:** places that stay the same lose their label; labels are read after the text was damaged;
-# special tokens are masked.
+# special tokens are masked. And put each comparison in brackets: `&` binds more tightly than `<`.
 
 
 # %% name="masking-answer"
@@ -76,16 +77,17 @@ masking = FunctionQuestion("mask_words", returns=("inputs", "labels"), atol=1e-9
 
 
 def drawn(draw, choice, fate, special=()):
-    """Texts of six words and these draws; 3 is [MASK], words are 10 and more."""
+    """Texts of six words and these draws. Ids do not tell special tokens: words are even, special ones odd between."""
     shape = (len(choice), len(choice[0]))
-    words = torch.stack([10 + draw.order(shape[1]) for _ in range(shape[0])])
+    words = torch.stack([10 + 2 * draw.order(shape[1]) for _ in range(shape[0])])
     is_special = torch.zeros(shape, dtype=torch.bool)
     for row, place in special:
         is_special[row, place] = True
-        words[row, place] = 1
-    random = torch.stack([20 + draw.order(shape[1]) for _ in range(shape[0])])
+        words[row, place] = 9 + 2 * place
+    random = torch.stack([30 + draw.order(shape[1]) for _ in range(shape[0])])
     draws = {name: torch.tensor(rows, dtype=torch.float64) for name, rows in (("choice", choice), ("fate", fate))}
-    return {"ids": words, "is_special": is_special, **draws, "random": random, "mask": 3}
+    mask = 4 + int(draw.order(5)[0])
+    return {"ids": words, "is_special": is_special, **draws, "random": random, "mask": mask}
 
 
 @masking.case(points=1)
@@ -192,6 +194,44 @@ def mask_words(ids, is_special, choice, fate, random, mask):
     return inputs, ids.masked_fill(~chosen, -100)
 
 
+# %% name="masking-mistake-random-over-masks"
+# %%mistake masking
+# Random words went over the masks: every fate below 0.8 is below 0.9 too. Put the masks in last, or give random words
+# only from 0.8 on.
+def mask_words(ids, is_special, choice, fate, random, mask):
+    chosen = (choice < 0.15) & ~is_special
+    inputs = torch.where(chosen & (fate < 0.9), random, ids.masked_fill(chosen & (fate < 0.8), mask))
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-no-random-words"
+# %%mistake masking
+# A random word is missing, and the old word still stands there. From 0.8 on, 0.8 included, to below 0.9 the random
+# word takes its place.
+def mask_words(ids, is_special, choice, fate, random, mask):
+    chosen = (choice < 0.15) & ~is_special
+    return ids.masked_fill(chosen & (fate < 0.8), mask), ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-random-where-nothing-was-chosen"
+# %%mistake masking
+# Random words also stand where nothing was chosen. The fate of a place counts only if the place is chosen.
+def mask_words(ids, is_special, choice, fate, random, mask):
+    chosen = (choice < 0.15) & ~is_special
+    inputs = torch.where((fate >= 0.8) & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-special-only"
+# %%mistake masking
+# No ordinary word is chosen here. Look at two places: `choice` must be *below* 0.15, and `is_special`, which is True
+# at the places to leave alone, must be turned round with `~`.
+def mask_words(ids, is_special, choice, fate, random, mask):
+    chosen = (choice < 0.15) & is_special
+    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
 # %% name="masking-other-loop"
 # %%other masking
 # Place by place.
@@ -225,13 +265,14 @@ def mask_words(ids, is_special, choice, fate, random, mask):
 # | | shape | |
 # | --- | --- | --- |
 # | `ids` | (T) int64 | a text without special tokens |
-# | `spans` | (S, 2) int64 | in order, not overlapping: the first place of each span, and the place *after* its last |
+# | `spans` | (S, 2) int64 | for each span its first place, and the place *after* its last |
 # | `sentinel` | int | the first sentinel; the next ones are `sentinel + 1`, `sentinel + 2`, ... |
 # | `end` | int | the id of the end token |
-# | returns `source`, `target` | (·) int64 each | |
+# | returns `source`, `target` | (·) int64 each | tensors |
 #
-# In the source each span is replaced by its sentinel. The target has each sentinel followed by what it stands for, and
-# after the last span one more sentinel. Both end with `end`.
+# There is at least one span. They are in order and do not overlap, but two may touch. In the source each span is
+# replaced by its sentinel. The target has each sentinel followed by what it stands for, and after the last span one
+# more sentinel. Both end with `end`.
 #
 # **What usually goes wrong:** places move while one cuts; the last sentinel is forgotten, and the decoder does not
 # know where the last span ends.
@@ -270,7 +311,8 @@ spans = FunctionQuestion("corrupt", returns=("source", "target"), atol=1e-9, bec
 
 
 def text_with(draw, length, places):
-    return {"ids": 10 + draw.order(length), "spans": torch.tensor(places), "sentinel": 100, "end": 1}
+    sentinel, end = 101 + int(draw.order(50)[0]), 2 + int(draw.order(7)[0])
+    return {"ids": 10 + draw.order(length), "spans": torch.tensor(places), "sentinel": sentinel, "end": end}
 
 
 @spans.case(points=1)
@@ -282,7 +324,7 @@ def one_span(draw):
 @spans.case(points=1)
 def two_spans(draw):
     """two spans of different lengths"""
-    return text_with(draw, 12, [[1, 2], [6, 9]])
+    return text_with(draw, 12, [[1, 3], [6, 9]])
 
 
 @spans.case(points=1)
@@ -293,8 +335,8 @@ def at_the_ends(draw):
 
 @spans.case(points=1)
 def three_spans(draw):
-    """three spans, two of them one token apart"""
-    return text_with(draw, 14, [[2, 4], [5, 6], [10, 13]])
+    """three spans, two of which touch"""
+    return text_with(draw, 14, [[2, 4], [4, 6], [10, 13]])
 
 
 @spans.invariant
@@ -323,6 +365,18 @@ def corrupt(ids, spans, sentinel, end):
     return torch.tensor([*source, *ids[at:].tolist(), end]), torch.tensor([*target, end])
 
 
+# %% name="spans-mistake-last-sentinel-repeated"
+# %%mistake spans
+# The sentinel at the end of the target was used before. It must be a new one, the next after that of the last span.
+def corrupt(ids, spans, sentinel, end):
+    source, target, at = [], [], 0
+    for i, (first, last) in enumerate(spans.tolist()):
+        source += [*ids[at:first].tolist(), sentinel + i]
+        target += [sentinel + i, *ids[first:last].tolist()]
+        at = last
+    return torch.tensor([*source, *ids[at:].tolist(), end]), torch.tensor([*target, sentinel + i, end])
+
+
 # %% name="spans-mistake-one-sentinel"
 # %%mistake spans
 # All spans have the same sentinel. Then nothing in the target tells which gap is meant: count up.
@@ -333,6 +387,42 @@ def corrupt(ids, spans, sentinel, end):
         target += [sentinel, *ids[first:last].tolist()]
         at = last
     return torch.tensor([*source, *ids[at:].tolist(), end]), torch.tensor([*target, sentinel, end])
+
+
+# %% name="spans-mistake-source-without-end"
+# %%mistake spans
+# The source lacks the end token. Source and target both end with `end`.
+def corrupt(ids, spans, sentinel, end):
+    source, target, at = [], [], 0
+    for i, (first, last) in enumerate(spans.tolist()):
+        source += [*ids[at:first].tolist(), sentinel + i]
+        target += [sentinel + i, *ids[first:last].tolist()]
+        at = last
+    return torch.tensor([*source, *ids[at:].tolist()]), torch.tensor([*target, sentinel + len(spans), end])
+
+
+# %% name="spans-mistake-no-end"
+# %%mistake spans
+# The end token is missing. Source and target both end with `end`.
+def corrupt(ids, spans, sentinel, end):
+    source, target, at = [], [], 0
+    for i, (first, last) in enumerate(spans.tolist()):
+        source += [*ids[at:first].tolist(), sentinel + i]
+        target += [sentinel + i, *ids[first:last].tolist()]
+        at = last
+    return torch.tensor([*source, *ids[at:].tolist()]), torch.tensor([*target, sentinel + len(spans)])
+
+
+# %% name="spans-mistake-places-move"
+# %%mistake spans
+# The places are those of the whole text. Once a span has been cut out of the list, all that follows has moved: cut from
+# the right, or copy from left to right into a new list.
+def corrupt(ids, spans, sentinel, end):
+    source, target = ids.tolist(), []
+    for i, (first, last) in enumerate(spans.tolist()):
+        target += [sentinel + i, *source[first:last]]
+        source[first:last] = [sentinel + i]
+    return torch.tensor([*source, end]), torch.tensor([*target, sentinel + len(spans), end])
 
 
 # %% name="spans-mistake-rest-lost"
@@ -428,7 +518,7 @@ for first, last in spans:
 # | --- | --- | --- |
 # | `anchors`, `positives` | (B, C) | row i of one belongs to row i of the other |
 # | `temperature` | float | τ |
-# | returns `loss` | () | the mean over the anchors |
+# | returns `loss` | () float32, a tensor | the mean over the anchors |
 # | returns `found` | float | the share of anchors whose own positive has the highest cosine of all candidates |
 #
 # The score of an anchor and a candidate is their cosine divided by τ; all positives of the batch are candidates.
@@ -487,7 +577,7 @@ def cold(draw):
 @contrast.case(points=2)
 def long_vectors(draw):
     """vectors of very different lengths"""
-    inputs = pairs(draw, 8, 6, 1.5, 0.5)
+    inputs = pairs(draw, 8, 6, 0.7, 0.5)
     inputs["positives"] = inputs["positives"] * torch.linspace(0.1, 20, 8)[:, None]
     inputs["anchors"] = inputs["anchors"] * torch.linspace(3, 0.2, 8)[:, None]
     return inputs
@@ -515,6 +605,33 @@ def contrast(anchors, positives, temperature):
     return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
 
 
+# %% name="contrast-mistake-only-anchors-of-length-1"
+# %%mistake contrast
+# Only the anchors were brought to length 1. A cosine needs both vectors of length 1.
+def contrast(anchors, positives, temperature):
+    scores = F.normalize(anchors, dim=-1) @ positives.T / temperature
+    own = torch.arange(len(scores))
+    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
+
+
+# %% name="contrast-mistake-only-positives-of-length-1"
+# %%mistake contrast
+# Only the positives were brought to length 1. A cosine needs both vectors of length 1.
+def contrast(anchors, positives, temperature):
+    scores = anchors @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.arange(len(scores))
+    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
+
+
+# %% name="contrast-mistake-no-temperature"
+# %%mistake contrast
+# The temperature is not used: divide the cosines by it.
+def contrast(anchors, positives, temperature):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T
+    own = torch.arange(len(scores))
+    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
+
+
 # %% name="contrast-mistake-times-temperature"
 # %%mistake contrast
 # The scores are multiplied by the temperature. A low temperature must make them *larger*: divide.
@@ -532,6 +649,16 @@ def contrast(anchors, positives, temperature):
     scores = F.normalize(positives, dim=-1) @ F.normalize(anchors, dim=-1).T / temperature
     own = torch.arange(len(scores))
     return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
+
+
+# %% name="contrast-mistake-other-axis-in-the-loss"
+# %%mistake contrast
+# In the loss the softmax runs over the anchors: each *positive* looks for its anchor. Each anchor is to choose among
+# the positives.
+def contrast(anchors, positives, temperature):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.arange(len(scores))
+    return F.cross_entropy(scores.T, own), (scores.argmax(1) == own).float().mean().item()
 
 
 # %% name="contrast-mistake-sign"
@@ -600,7 +727,7 @@ def contrast(anchors, positives, temperature):
 # %% [markdown] name="numbers" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "3.4"}
 # ## 4. How much does a text teach?
 #
-# A text has 512 tokens, none of them special. **Work out three numbers.**
+# A text has 512 tokens, none of them special. **Work out three numbers**, to three digits or more.
 #
 # 1. How many predictions does a causal model make of it (`causal`)? There is no [BOS].
 # 2. At how many of its tokens does masked language modelling, with a rate of 0.15 and 80/10/10, ask for a word that
@@ -613,9 +740,9 @@ def contrast(anchors, positives, temperature):
 # masked one is not yet. Which explanation fits what section 3.4 counted? Set `reason` to its letter.
 #
 # - **a** Looking at both sides is worse than looking at the left side.
-# - **b** A masked model gets labels from few of its tokens, so it has seen far fewer of them.
+# - **b** A masked model gets labels from few of its tokens, so it has learned from far fewer labels.
 # - **c** Random words in the input make the masked model's embeddings useless.
-# - **d** The causal model has more parameters, as it has a head over the vocabulary.
+# - **d** The causal model has fewer words to choose from at each place.
 
 # %% name="numbers-answer"
 causal = None
@@ -654,7 +781,8 @@ causal = 512
 
 # %% name="numbers-mistake-half"
 # %%mistake numbers
-# A label for every token is what makes the causal objective quick; 15 % is the share of masked language modelling.
+# A label for every token but the first is what makes the causal objective quick; 15 % is the share of masked language
+# modelling.
 causal = 76.8
 
 # %% name="numbers-mistake-all-chosen"
@@ -693,9 +821,9 @@ reason = "a"
 # measured.
 reason = "c"
 
-# %% name="numbers-mistake-head"
+# %% name="numbers-mistake-fewer-words"
 # %%mistake numbers
-# Both have a head over the vocabulary, and the same number of weights.
+# Both choose among all words of the vocabulary, at each place.
 reason = "d"
 
 # %% name="numbers-other-worked-out"

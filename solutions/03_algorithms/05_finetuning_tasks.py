@@ -26,13 +26,13 @@ from lmlib.course.checks import hint
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `start`, `end` | (T) | the scores; place 0 stands for "no answer" |
+# | `start`, `end` | (T) | the scores; place 0 stands for "no answer" (as in BERT; in section 3.5 it was the last) |
 # | `context_from` | int | answers lie in the places from here on |
 # | `longest` | int | an answer has at most so many tokens |
 # | returns `first`, `last` | int each | the span with the highest `start[first] + end[last]` |
 #
 # It must hold that `context_from` ≤ `first` ≤ `last` and that the span is not too long. If `start[0] + end[0]` is
-# higher than the score of every such span, return 0, 0. No two sums are equal.
+# higher than the score of every such span, return 0, 0. The highest sum is the only one of its value.
 #
 # **What usually goes wrong:** the best beginning and the best end are taken one by one; spans reach into the question.
 
@@ -70,13 +70,17 @@ from lmlib.course.questions import FunctionQuestion, ValueQuestion
 span = FunctionQuestion("best_span", returns=("first", "last"), atol=1e-9, because="places are whole numbers")
 
 
-def scored(draw, start, end, longest=3):
-    ahead, behind = draw.order(6)[:2].tolist()  # so many tokens that nobody would choose, at both ends of the context
+def scored(draw, start, end, longest=3, ahead=None, behind=None):
+    """Scores of place 0, two places of the question, and the context, with others between that nobody would choose."""
+    asked, some, more = draw.order(6)[:3].tolist()
+    ahead = some if ahead is None else ahead  # so many places before the context's scores, and behind them
+    behind = more if behind is None else behind
 
     def widened(scores):
-        return torch.tensor(scores[:3] + ahead * [-9.0] + scores[3:] + behind * [-9.0])
+        question = scores[:1] + (1 + asked) * [-20.0] + scores[1:3]
+        return torch.tensor(question + ahead * [-20.0] + scores[3:] + behind * [-20.0])
 
-    return {"start": widened(start), "end": widened(end), "context_from": 3, "longest": longest}
+    return {"start": widened(start), "end": widened(end), "context_from": 4 + asked, "longest": longest}
 
 
 @span.case(points=1)
@@ -93,20 +97,20 @@ def crossed(draw):
 
 @span.case(points=1)
 def in_the_question(draw):
-    """high scores inside the question"""
-    return scored(draw, [0.0, 9, 8, 2.5, 0, 1, 0, 0], [0.1, 9, 8, 1.2, 0.7, 2, 0, 0])
+    """high scores inside the question, and low ones in the context"""
+    return scored(draw, [-6.0, 3, 2, -3.5, -6, -5, -6, -6], [0.1, 9, 8, 1.2, 0.7, 2, 0, 0], ahead=0)
 
 
 @span.case(points=1)
 def too_long(draw):
-    """the best pairs are one and two tokens too long"""
-    return scored(draw, [0.0, 0, 0, 5, 0, 2.5, 0, 1], [0.1, 0, 0, 0.5, 1, 2, 5, 6])
+    """pairs that are too long have the highest scores; the best answer has one token"""
+    return scored(draw, [0.0, 0, 0, 5, 0, 2.5, 0, 2], [0.1, 0, 0, 0.5, 1, 2, 5, 6], longest=2, behind=0)
 
 
 @span.case(points=1)
 def no_answer(draw):
     """no answer is better than every span"""
-    return scored(draw, [3.0, 0, 0, 2.1, 0, 1, 0, -5], [4.0, 0, 0, 1.2, 0.7, 2, 2.4, -5])
+    return scored(draw, [1.0, 0, 0, 2.1, 0, 1, 0, -5], [4.0, 0, 0, 1.2, 0.7, 2, 2.4, -5])
 
 
 @span.invariant
@@ -156,7 +160,8 @@ def best_span(start, end, context_from, longest):
 
 # %% name="span-mistake-always-answers"
 # %%mistake span
-# "No answer" is never given. It has a score like every span, that of place 0, and wins when it is the highest.
+# "No answer" should have won here. Its score is `start[0] + end[0]`, a sum like that of every span, and it wins when
+# that is the highest. (In section 3.5 it stood at the last place; here it is place 0.)
 def best_span(start, end, context_from, longest):
     best, found = -math.inf, (0, 0)
     for first in range(context_from, len(start)):
@@ -166,9 +171,9 @@ def best_span(start, end, context_from, longest):
     return found
 
 
-# %% name="span-mistake-one-shorter"
+# %% name="span-mistake-one-longer"
 # %%mistake span
-# Spans are one token shorter than allowed, or one longer: a span from `first` with n tokens ends at `first + n - 1`.
+# Spans may be one token too long here: a span from `first` with n tokens ends at `first + n - 1`.
 def best_span(start, end, context_from, longest):
     best, found = float(start[0] + end[0]), (0, 0)
     for first in range(context_from, len(start)):
@@ -176,6 +181,48 @@ def best_span(start, end, context_from, longest):
             if float(start[first] + end[last]) > best:
                 best, found = float(start[first] + end[last]), (first, last)
     return found
+
+
+# %% name="span-mistake-one-shorter"
+# %%mistake span
+# Spans of `longest` tokens are left out: a span from `first` with n tokens ends at `first + n - 1`, and `range` stops
+# before its second number.
+def best_span(start, end, context_from, longest):
+    best, found = float(start[0] + end[0]), (0, 0)
+    for first in range(context_from, len(start)):
+        for last in range(first, min(first + longest - 1, len(start))):
+            if float(start[first] + end[last]) > best:
+                best, found = float(start[first] + end[last]), (first, last)
+    return found
+
+
+# %% name="span-mistake-beginning-first"
+# %%mistake span
+# The best beginning has won, not the best sum. Either it was chosen first, and the end to fit; or probabilities were
+# added, not scores. Score pairs, by `start[first] + end[last]`.
+def best_span(start, end, context_from, longest):
+    first = context_from + int(start[context_from:].argmax())
+    last = first + int(end[first : first + longest].argmax())
+    return (0, 0) if start[0] + end[0] > start[first] + end[last] else (first, last)
+
+
+# %% name="span-mistake-end-first"
+# %%mistake span
+# The best end has won, not the best sum. It was chosen first, and the beginning to fit: score pairs.
+def best_span(start, end, context_from, longest):
+    last = context_from + int(end[context_from:].argmax())
+    earliest = max(context_from, last - longest + 1)
+    first = earliest + int(start[earliest : last + 1].argmax())
+    return (0, 0) if start[0] + end[0] > start[first] + end[last] else (first, last)
+
+
+# %% name="span-mistake-sorted"
+# %%mistake span
+# Beginning and end were chosen one by one and then put in order. What began an answer is not the end of one: score
+# pairs.
+def best_span(start, end, context_from, longest):
+    first, last = (context_from + int(scores[context_from:].argmax()) for scores in (start, end))
+    return (0, 0) if start[0] + end[0] > start[first] + end[last] else (min(first, last), max(first, last))
 
 
 # %% name="span-other-matrix"
@@ -209,7 +256,7 @@ for last in range(first, min(len(start), first + longest)):
 
 # %% name="span-equivalent-ties"
 # %%equivalent span
-# No two sums are equal.
+# The highest sum is the only one of its value.
 if score >= best:
     best, found = score, (first, last)
 
@@ -223,8 +270,8 @@ if score >= best:
 # | `tuned`, `reference` | (2, T, V) each | logits of both models for the rows *chosen* and *rejected*, in this order |
 # | `labels` | (2, T) int64 | the tokens of the rows, not moved; −100 in the prompt and at padding |
 # | `beta` | float | β |
-# | returns `loss` | () | −ln σ(β · margin) |
-# | returns `margin` | float | how much more the chosen answer has gained than the rejected one, in nats |
+# | returns `loss` | () float32, a tensor | −ln σ(β · margin) |
+# | returns `margin` | float | how much more the chosen answer has gained than the rejected one, in nats, without β |
 #
 # The log-probability of an answer is the **sum** over its tokens. Place t scores the token at t + 1, as always.
 #
@@ -237,11 +284,11 @@ def dpo(tuned: Tensor, reference: Tensor, labels: Tensor, beta: float) -> tuple[
     """The loss of DPO for one pair, and its margin."""
     ### BEGIN SOLUTION
     targets = labels[:, 1:]  # (2, T - 1)
-    gains = []
+    surprises = []  # −ln of the probability of each answer, for each model
     for logits in (tuned, reference):
         losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none")  # 0 at -100
-        gains.append(losses.view(targets.shape).sum(1))
-    change = gains[1] - gains[0]  # how much more probable each answer has become
+        surprises.append(losses.view(targets.shape).sum(1))
+    change = surprises[1] - surprises[0]  # how much more probable each answer has become
     margin = change[0] - change[1]
     return -F.logsigmoid(beta * margin), float(margin)
     ### END SOLUTION
@@ -254,6 +301,7 @@ check("05_finetuning_tasks", "dpo", dpo)
 
 # %% [markdown] name="dpo-hint-1"
 # First a function from logits to two numbers: the sum of the log-probabilities of the answer's tokens, for each row.
+# `F.cross_entropy(..., reduction="none")` gives *minus* the log-probability of each token, and 0 at the label −100.
 
 # %% [markdown] name="dpo-hint-2"
 # Then the change of each row, tuned minus reference, and the difference of the two changes.
@@ -282,7 +330,7 @@ def same_length(draw):
     return pair(draw, [[0, 0, 1, 1, 1], [0, 0, 1, 1, 1]])
 
 
-@dpo.case(points=1)
+@dpo.case(points=1.5)
 def other_lengths(draw):
     """a short and a long answer, with padding"""
     return pair(draw, [[0, 1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 1]], beta=0.2)
@@ -290,11 +338,11 @@ def other_lengths(draw):
 
 @dpo.case(points=1)
 def far(draw):
-    """models that differ much: a large margin"""
-    return pair(draw, [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0]], beta=1.0, noise=6.0)
+    """models that differ much"""
+    return pair(draw, [[0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 1, 0]], beta=0.7, noise=6.0)
 
 
-@dpo.case(points=1)
+@dpo.case(points=0.5)
 def untouched(draw):
     """the tuned model is still the reference: margin 0"""
     return pair(draw, [[0, 0, 1, 1, 1], [0, 0, 1, 1, 0]], noise=0.0)
@@ -332,7 +380,8 @@ def dpo(tuned, reference, labels, beta):
 
 # %% name="dpo-mistake-exchanged"
 # %%mistake dpo
-# Chosen and rejected are exchanged: this teaches the worse answer. Row 0 is the chosen one.
+# The margin has the wrong sign. Look at three places: row 0 is the chosen answer; a gain is tuned minus reference; and
+# a cross-entropy is *minus* a log-probability.
 def dpo(tuned, reference, labels, beta):
     targets = labels[:, 1:]
     rows = []
@@ -359,7 +408,7 @@ def dpo(tuned, reference, labels, beta):
 
 # %% name="dpo-mistake-beta-left-out"
 # %%mistake dpo
-# β is not used. It says how far the model may go from the reference: multiply the margin by it inside the sigmoid.
+# β is not used. It says how costly it is to move away from the reference: multiply the margin by it inside the sigmoid.
 def dpo(tuned, reference, labels, beta):
     targets = labels[:, 1:]
     rows = []
@@ -369,6 +418,58 @@ def dpo(tuned, reference, labels, beta):
     change = rows[0] - rows[1]
     margin = change[0] - change[1]
     return -F.logsigmoid(margin), float(margin)
+
+
+# %% name="dpo-mistake-beta-in-the-margin"
+# %%mistake dpo
+# The margin was returned with β in it. β belongs in the loss only.
+def dpo(tuned, reference, labels, beta):
+    targets = labels[:, 1:]
+    rows = []
+    for logits in (tuned, reference):
+        losses = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+        rows.append(-losses.sum(1))
+    change = rows[0] - rows[1]
+    margin = beta * (change[0] - change[1])
+    return -F.logsigmoid(margin), float(margin)
+
+
+# %% name="dpo-mistake-prompt-counted"
+# %%mistake dpo
+# Prompt and padding are counted. Where the label is −100 there is nothing to score: set these places to 0 before the
+# sum.
+def dpo(tuned, reference, labels, beta):
+    targets = labels[:, 1:].clamp(min=0)[..., None]
+    rows = [logits[:, :-1].log_softmax(-1).gather(-1, targets)[..., 0].sum(1) for logits in (tuned, reference)]
+    change = rows[0] - rows[1]
+    margin = change[0] - change[1]
+    return -F.logsigmoid(beta * margin), float(margin)
+
+
+# %% name="dpo-mistake-logits"
+# %%mistake dpo
+# These are logits, not log-probabilities: `log_softmax` over the vocabulary makes them so.
+def dpo(tuned, reference, labels, beta):
+    targets = labels[:, 1:]
+    gained = (tuned - reference)[:, :-1].gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    change = gained.masked_fill(targets == -100, 0.0).sum(1)
+    margin = change[0] - change[1]
+    return -F.logsigmoid(beta * margin), float(margin)
+
+
+# %% name="dpo-mistake-moved-the-wrong-way"
+# %%mistake dpo
+# The labels are moved the wrong way: place t is asked for the token at t − 1, which it has read. It scores the one at
+# t + 1.
+def dpo(tuned, reference, labels, beta):
+    targets = labels[:, :-1]
+    rows = []
+    for logits in (tuned, reference):
+        losses = F.cross_entropy(logits[:, 1:].flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+        rows.append(-losses.sum(1))
+    change = rows[0] - rows[1]
+    margin = change[0] - change[1]
+    return -F.logsigmoid(beta * margin), float(margin)
 
 
 # %% name="dpo-other-gather"
@@ -400,8 +501,10 @@ def dpo(tuned, reference, labels, beta):
 # %% [markdown] name="numbers" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "3.5"}
 # ## 3. Numbers, and a reading
 #
-# 1. A tagger has found 3 of the 4 names in a text, and one of its 5 names is right in kind but a word too long; the
-#    fifth is no name at all. So 3 are right. What is its span `f1`?
+# Give shares as numbers from 0 to 1, to three digits.
+#
+# 1. A text has 4 names. A tagger marks 5 spans: three are right, one has the right kind but is a word too long, and one
+#    is no name at all. What is its span `f1`?
 # 2. A layer has a weight matrix of 30 × 40. LoRA with rank 2 stands beside it. How many weights does LoRA train
 #    there (`trained`)?
 # 3. A model answers every question with "no answer", and 40 of 160 questions have none. What is its exact match
@@ -434,10 +537,12 @@ from lmlib.course.checks import check
 check("05_finetuning_tasks", "numbers", f1=f1, trained=trained, exact=exact, reason=reason)
 
 # %% [markdown] name="numbers-hint-1"
-# Precision is 3 of what was found, recall is 3 of what is there; F1 is 2·P·R / (P + R).
+# Precision is the share of the marked spans that are right, recall the share of the names that were found; a span is
+# right only as a whole. F1 is 2·P·R / (P + R).
 
 # %% [markdown] name="numbers-hint-2"
-# A is (rank, inputs) and B is (outputs, rank).
+# A is (rank, inputs) and B is (outputs, rank). Where a question has no answer, "no answer" is right. And for the
+# reading: look in section 3.5.7 at what the rows of a pair contain.
 
 # %% name="numbers-parts"
 numbers = ValueQuestion()
@@ -450,6 +555,22 @@ numbers.choice("reason", "abcd", points=1, title="what DPO has taught")
 # %%mistake numbers
 # The name that is a word too long was counted as right. A span counts only as a whole.
 f1 = 0.889
+
+# %% name="numbers-mistake-per-cent"
+# %%mistake numbers
+# That is in per cent. A share is a number from 0 to 1.
+f1 = 66.7
+exact = 25
+
+# %% name="numbers-mistake-two-digits"
+# %%mistake numbers
+# Nearly: give three digits.
+f1 = 0.67
+
+# %% name="numbers-mistake-plain-mean"
+# %%mistake numbers
+# That is the plain mean of precision and recall. F1 is 2·P·R / (P + R), which is nearer to the smaller one.
+f1 = 0.675
 
 # %% name="numbers-mistake-recall"
 # %%mistake numbers
@@ -466,10 +587,25 @@ f1 = 0.6
 # That is one of the two thin matrices: A and B both are trained.
 trained = 80
 
+# %% name="numbers-mistake-other-matrix"
+# %%mistake numbers
+# That is one of the two thin matrices: A and B both are trained.
+trained = 60
+
+# %% name="numbers-mistake-sizes-multiplied"
+# %%mistake numbers
+# The rank is a side of each thin matrix, (2, 40) and (30, 2). Their sizes are added.
+trained = 2400
+
 # %% name="numbers-mistake-full"
 # %%mistake numbers
 # That is the whole matrix, which LoRA leaves as it is.
 trained = 1200
+
+# %% name="numbers-mistake-no-match-without-an-answer"
+# %%mistake numbers
+# Where a question has no answer, "no answer" is an exact match.
+exact = 0
 
 # %% name="numbers-mistake-complement"
 # %%mistake numbers
