@@ -424,7 +424,11 @@ record.check("on the rare ones it is more than 0.35 behind", gaps["all others"] 
 # The learning rate is the first number to get right. Too low, and the budget runs out on the way. Too high, and the
 # run hangs or breaks. It also should change during the run: rise at the beginning (**warm-up**, 预热), because Adam's
 # running means are made of one or two noisy gradients there while its steps have full size; and fall at the end
-# (衰减), because long steps jump around the minimum. `lmlib.training.schedules` has five shapes.
+# (衰减), because long steps jump around the minimum. `lmlib.training.schedules` has five shapes. The most usual is half
+# a wave of a **cosine**. With $t$ from 0 at the end of the warm-up to 1 at the end of the run, and a share $f$ that is
+# left at the end (here 0), it is
+#
+# $$f + (1 - f)\,\frac{1 + \cos \pi t}{2}$$
 
 # %% name="schedules"
 fig, (ax,) = plots.figure("Share of the highest learning rate", width=6.4, height=2.9)
@@ -439,6 +443,8 @@ plots.show(
 )
 record.check("the first step has 1/21 of the rate, not 0: no step is wasted", math.isclose(shapes["cosine"][0], 1 / 21))
 record.check("the first step after warm-up has all of it", all(shape[20] == 1 for shape in shapes.values()))
+wave = [(1 + math.cos(math.pi * (step - 20) / 180)) / 2 for step in range(20, 200)]
+record.check("from there on the cosine is the formula", np.allclose(shapes["cosine"][20:], wave))
 
 # %% [markdown] name="rate-text"
 # **Warm-up switched off.** From here on `lmlib.training.train` does the work: the same loop, with all the switches of

@@ -204,7 +204,8 @@ record.check(
 # for 100 tokens. We count *repetition*: the share of 4-grams of tokens in a text that occurred in it before. Real
 # text is our measure: as many tokens of the training lines.
 #
-# Two cures are in the plot too. A **repetition penalty** makes all tokens written so far less likely.
+# Two cures are in the plot too. A **repetition penalty** makes all tokens of the prompt and of the text
+# written so far less likely.
 # **Contrastive search** (对比搜索) takes, of the k likeliest tokens, the one with the most $(1-\alpha)\,p -
 # \alpha\,\max_j \cos(h, h_j)$: likely, and with a state $h$ unlike all states $h_j$ before it.
 

@@ -93,8 +93,8 @@ class Assignment:
 
 
 def is_parts(name: str) -> bool:
-    """Whether a cell of this name holds parts of checks."""
-    return name.endswith("-parts")
+    """Whether a cell of this name holds parts of checks: QUESTION-parts, and no mistake with such a name."""
+    return name.count("-") == 1 and name.endswith("-parts")
 
 
 def _magic(cell: dict[str, Any]) -> tuple[str, str] | None:

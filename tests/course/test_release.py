@@ -180,6 +180,12 @@ def test_an_assignment_is_found_by_chapter_and_name_or_by_name_alone(book_folder
         find_path(book_folder, "t")
 
 
+def test_a_mistake_may_be_called_parts(book_folder):
+    source = SOURCE.replace("double-mistake-triple", "double-mistake-parts")
+    assert source != SOURCE
+    assert [p for row in prove(Workbench(read(write(book_folder, source)))) for p in row.problems] == []
+
+
 def test_a_new_assignment_is_complete_released_and_executed(book_folder, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     new.start_assignment("03_algorithms/02_encoder")
