@@ -15,8 +15,8 @@ adamw = FunctionQuestion(
 )
 
 
-def settings(step, decay=0.0, eps=1e-8):
-    return {"step": step, "rate": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": eps, "decay": decay}
+def settings(step, rate=0.1, betas=(0.9, 0.95), eps=1e-8, decay=0.0):
+    return {"step": step, "rate": rate, "beta1": betas[0], "beta2": betas[1], "eps": eps, "decay": decay}
 
 
 @adamw.case(points=1)
@@ -31,7 +31,7 @@ def later_step(draw):
     """a later step, with means of steps before"""
     square = draw.normal(5) ** 2 + 0.1
     given = {"weight": draw.normal(5), "gradient": draw.normal(5), "mean": draw.normal(5), "square": square}
-    return {**given, **settings(4)}
+    return {**given, **settings(4, rate=0.03, betas=(0.8, 0.99))}
 
 
 @adamw.case(points=1)
@@ -39,7 +39,7 @@ def with_decay(draw):
     """weight decay, and weights far from 0"""
     square = draw.normal(5) ** 2 + 0.1
     given = {"weight": 5 + draw.normal(5), "gradient": draw.normal(5), "mean": draw.normal(5), "square": square}
-    return {**given, **settings(7, decay=0.2)}
+    return {**given, **settings(7, rate=0.2, decay=(2 + int(draw.order(4)[0])) / 10)}
 
 
 @adamw.case(points=1)
@@ -53,7 +53,7 @@ def tiny_gradients(draw):
         "gradient": gradient,
         "mean": zero,
         "square": zero.clone(),
-        **settings(1, eps=0.01),
+        **settings(1, eps=0.02),
     }
 
 
@@ -74,27 +74,27 @@ schedule = FunctionQuestion("share", returns=("share",), atol=1e-6, because="a f
 
 
 @schedule.case(points=1)
-def first_of_warmup(draw):
-    """the first step of the warm-up"""
-    return {"step": 0, "steps": 100, "warmup": 9, "final": 0.0}
+def one_step_of_warmup(draw):
+    """a warm-up of one step: its first step is its last"""
+    return {"step": 0, "steps": 100, "warmup": 1, "final": 0.0}
 
 
 @schedule.case(points=1)
-def end_of_warmup(draw):
-    """the last step of the warm-up"""
-    return {"step": 8, "steps": 100, "warmup": 9, "final": 0.1}
+def in_warmup(draw):
+    """in the middle of a warm-up of ten steps"""
+    return {"step": 1 + int(draw.order(8)[0]), "steps": 100, "warmup": 10, "final": 0.1}
 
 
 @schedule.case(points=1)
 def after_warmup(draw):
     """in the first half of the descent"""
-    return {"step": 15 + int(draw.order(35)[0]), "steps": 100, "warmup": 10, "final": 0.1}
+    return {"step": 30 + int(draw.order(24)[0]), "steps": 100, "warmup": 10, "final": 0.1}
 
 
 @schedule.case(points=1)
 def no_warmup(draw):
-    """the first step of a run without warm-up"""
-    return {"step": 0, "steps": 50, "warmup": 0, "final": 0.2}
+    """near the end of a run without warm-up"""
+    return {"step": 40 + int(draw.order(9)[0]), "steps": 50, "warmup": 0, "final": 0.2}
 
 
 @schedule.invariant
@@ -130,13 +130,13 @@ def equal_parts(draw):
 
 @parts.case(points=1)
 def unequal_parts(draw):
-    """three parts: full rows, rows of which the question has no label, shorter rows"""
+    """three parts: full rows, a row with labels only at its end (an answer), and a shorter row"""
     return batch(draw, [[1, 1, 1, 1, 1], [1, 1, 1, 1, 1]], [[0, 0, 0, 1, 1]], [[1, 1, 1]])
 
 
 @parts.case(points=1)
 def first_tokens(draw):
-    """parts that differ only in whether the first token has a label, which nobody predicts"""
+    """a part whose first tokens have labels, and one whose have none: nobody predicts a first token"""
     return batch(draw, [[1, 1, 0, 0], [1, 0, 1, 0]], [[0, 1, 1, 1], [0, 1, 1, 0]])
 
 
@@ -174,8 +174,11 @@ def overfits(draw):
 
 @curves.case(points=1)
 def steps_left(draw):
-    """a run that was stopped three steps after its last measurement"""
-    return {"train": 3 + draw.normal(33) / 4, "validation": 3 + draw.normal(5) / 4, "every": 6, "batch": 2048}
+    """a run with a stretch of easy text, stopped three steps after its last measurement"""
+    train = 3 + draw.normal(33) / 4
+    train[6:12] -= 1.0
+    validation = torch.tensor([3.6, 3.1, 2.9, 3.0, 3.2]) + draw.normal(5) / 50
+    return {"train": train, "validation": validation, "every": 6, "batch": 2048}
 
 
 numbers = ValueQuestion()

@@ -17,8 +17,8 @@ nucleus = FunctionQuestion(
 
 @nucleus.case(points=1)
 def on_paper(draw):
-    """one row with the probabilities 0.08, 0.5, 0.25 and 0.17, p = 0.7"""
-    return {"scores": torch.tensor([[0.08, 0.5, 0.25, 0.17]]).log(), "temperature": 1.0, "p": 0.7}
+    """one row with the probabilities 0.13, 0.26, 0.1, 0.2, 0.17 and 0.14, p = 0.55"""
+    return {"scores": torch.tensor([[0.13, 0.26, 0.1, 0.2, 0.17, 0.14]]).log(), "temperature": 1.0, "p": 0.55}
 
 
 @nucleus.case(points=1)
@@ -36,9 +36,9 @@ def both(draw):
 @nucleus.case(points=1)
 def sure(draw):
     """rows in which one token has more than p by itself"""
-    scores = draw.normal(2, 6)
-    scores[:, 3] += 8.0
-    return {"scores": scores, "temperature": 1.0, "p": 0.3}
+    scores = draw.normal(2, 6) / 2
+    scores[:, 3] += 2.0
+    return {"scores": scores, "temperature": 1.0, "p": 0.25}
 
 
 @nucleus.invariant
@@ -63,8 +63,8 @@ beam = FunctionQuestion(
 
 @beam.case(points=1)
 def two_beams(draw):
-    """two beginnings, three tokens: the numbers can be worked out"""
-    scores = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1001]]).log()
+    """two beginnings, four tokens: the numbers can be worked out"""
+    scores = torch.tensor([[0.2, 0.25, 0.45, 0.1], [0.16, 1.5, 0.24, 0.1]]).log()
     return {"totals": torch.tensor([0.6, 0.39]).log(), "scores": scores}
 
 
@@ -113,7 +113,7 @@ def by_hand(draw):
     """two rows of four tokens that can be done on paper"""
     wanted = torch.tensor([[0.6, 0.3, 0.1, 0.0], [0.25, 0.25, 0.25, 0.25]])
     drafted = torch.tensor([[0.1, 0.3, 0.2, 0.4], [0.5, 0.125, 0.25, 0.125]])
-    return {"wanted": wanted, "drafted": drafted, "tokens": torch.tensor([2, 0])}
+    return {"wanted": wanted, "drafted": drafted, "tokens": torch.tensor([2, 1])}
 
 
 @speculative.case(points=2)
@@ -137,6 +137,12 @@ def a_perfect_draft(draw):
 def chances_are_probabilities(got, inputs):
     """a chance lies between 0 and 1"""
     return bool(((got[0] >= 0) & (got[0] <= 1 + 1e-6)).all())
+
+
+@speculative.invariant
+def no_negative_rest(got, inputs):
+    """no probability in `instead` may be negative"""
+    return bool((got[1] >= -1e-6).all())
 
 
 @speculative.invariant

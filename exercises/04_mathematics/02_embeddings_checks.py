@@ -21,7 +21,7 @@ def different(draw):
     return {"ids": torch.tensor([[2, 0, 3]]), "arriving": draw.normal(1, 3, 4), "vocab_size": 5, "padding": None}
 
 
-@table.case(points=2)
+@table.case(points=1)
 def repeated(draw):
     """a batch in which words come several times"""
     ids = torch.tensor([[1, 4, 1, 1], [4, 0, 1, 5]])
@@ -33,6 +33,13 @@ def padded(draw):
     """word 0 is padding and must not learn"""
     ids = torch.tensor([[3, 1, 3, 0, 0], [2, 2, 4, 1, 0]])
     return {"ids": ids, "arriving": draw.normal(2, 5, 4), "vocab_size": 6, "padding": 0}
+
+
+@table.case(points=1)
+def other_padding(draw):
+    """word 3 is padding and must not learn; word 0 does"""
+    ids = torch.tensor([[0, 1, 0, 3, 3], [2, 2, 4, 1, 3]])
+    return {"ids": ids, "arriving": draw.normal(2, 5, 4), "vocab_size": 6, "padding": 3}
 
 
 @table.invariant
@@ -65,16 +72,16 @@ def shifted(draw):
 
 @pmi.case(points=1)
 def powered(draw):
-    """noise to the power 3/4"""
-    return {"counts": draw.normal(4, 6).exp() ** 2 * torch.arange(1, 7), "k": 1, "power": 0.75}
+    """noise to the power 3/4, and k = 2"""
+    return {"counts": draw.normal(4, 6).exp() ** 2 * torch.arange(1, 7), "k": 2, "power": 0.75}
 
 
 @pmi.case(points=2)
 def with_zeros(draw):
-    """pairs that were never seen, and an empty row and column"""
+    """pairs that were never seen, and an empty row and column; noise to the power 3/4, and k = 2"""
     counts = torch.from_numpy(draw.rng.poisson(0.6, (8, 8))).float()
     counts[2], counts[:, 1] = 0, 0
-    return {"counts": counts, "k": 1, "power": 0.75}
+    return {"counts": counts, "k": 2, "power": 0.75}
 
 
 @pmi.invariant

@@ -11,7 +11,7 @@ backward = FunctionQuestion(
     "attention_backward",
     returns=("by_query", "by_key", "by_value"),
     atol=1e-4,
-    because="three products of float32 matrices with sums of at most 8 terms",
+    because="three products of float32 matrices with sums of at most 9 terms",
 )
 
 
@@ -23,10 +23,11 @@ def drawn(draw, batch, length, width, width_of_values, causal):
 
 @backward.case(points=1)
 def equal_scores(draw):
-    """two positions with equal scores: the weights are 1/2 and 1/2"""
-    query, key = torch.ones(1, 2, 4), torch.tensor([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]])
-    value, arriving = torch.tensor([[[1.0], [5.0]]]), torch.tensor([[[1.0], [0.0]]])
-    return {"query": query, "key": key, "value": value, "arriving": arriving, "causal": False}
+    """two positions with equal scores, the same in both sequences: the weights are 1/2 and 1/2, and D = 9"""
+    query, key = torch.ones(1, 2, 9), torch.eye(9)[None, :2]
+    value, arriving = torch.tensor([[[1.0, 0.0, 2.0, 3.0], [5.0, 1.0, 0.0, 2.0]]]), torch.eye(4)[None, :2]
+    one = {"query": query, "key": key, "value": value, "arriving": arriving}
+    return {**{name: tensor.repeat(2, 1, 1) for name, tensor in one.items()}, "causal": False}
 
 
 @backward.case(points=2)
@@ -38,18 +39,18 @@ def without_mask(draw):
 @backward.case(points=3)
 def with_mask(draw):
     """a batch with the causal mask"""
-    return drawn(draw, 2, 6, 8, 8, causal=True)
+    return drawn(draw, 2, 6, 8, 5, causal=True)
 
 
 @backward.invariant
 def shift_of_keys(got, inputs):
-    """one vector added to all keys changes nothing, so the gradients by the keys must sum to 0 over the keys"""
+    """one vector added to all keys changes nothing, so `by_key` must sum to 0 over the keys"""
     return bool((got[1].sum(1).abs() < 1e-3).all())
 
 
 @backward.invariant
 def first_sees_itself(got, inputs):
-    """a causal first position sees itself alone: its weight is always 1, and its query's gradient 0"""
+    """a causal first position sees itself alone, with weight 1 whatever its query is: its `by_query` must be 0"""
     return not inputs["causal"] or bool((got[0][:, 0].abs() < 1e-4).all())
 
 
@@ -81,8 +82,8 @@ def three_heads(draw):
 
 @heads.case(points=2)
 def narrow_heads(draw):
-    """eight heads of one feature"""
-    return layer(draw, 3, 8, 8)
+    """four heads of two features"""
+    return layer(draw, 3, 8, 4)
 
 
 @heads.invariant

@@ -33,9 +33,10 @@ from lmlib.course.checks import hint
 # | `mean`, `square` | (N) | the running means of the gradient and of its square, *before* this step |
 # | `step` | int | 1 for the first step; then both means are 0 |
 # | `rate`, `beta1`, `beta2`, `eps`, `decay` | float | η, β₁, β₂, ε, λ |
-# | returns `weight`, `mean`, `square` | (N) each | all three *after* this step |
+# | returns `weight`, `mean`, `square` | (N) each, float32 | all three *after* this step |
 #
-# The means that are returned are the uncorrected ones. Do not change the inputs, and do not call `torch.optim`.
+# The means that are returned are the uncorrected ones. Do not change the inputs. `torch.optim` would pass as well, but
+# you would not have seen how it works.
 #
 # **What usually goes wrong:** the means begin at 0 and nobody corrects for it; the decay goes through the gradient, as
 # in the old Adam; ε stands under the root.
@@ -92,8 +93,8 @@ adamw = FunctionQuestion(
 )
 
 
-def settings(step, decay=0.0, eps=1e-8):
-    return {"step": step, "rate": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": eps, "decay": decay}
+def settings(step, rate=0.1, betas=(0.9, 0.95), eps=1e-8, decay=0.0):
+    return {"step": step, "rate": rate, "beta1": betas[0], "beta2": betas[1], "eps": eps, "decay": decay}
 
 
 @adamw.case(points=1)
@@ -108,7 +109,7 @@ def later_step(draw):
     """a later step, with means of steps before"""
     square = draw.normal(5) ** 2 + 0.1
     given = {"weight": draw.normal(5), "gradient": draw.normal(5), "mean": draw.normal(5), "square": square}
-    return {**given, **settings(4)}
+    return {**given, **settings(4, rate=0.03, betas=(0.8, 0.99))}
 
 
 @adamw.case(points=1)
@@ -116,7 +117,7 @@ def with_decay(draw):
     """weight decay, and weights far from 0"""
     square = draw.normal(5) ** 2 + 0.1
     given = {"weight": 5 + draw.normal(5), "gradient": draw.normal(5), "mean": draw.normal(5), "square": square}
-    return {**given, **settings(7, decay=0.2)}
+    return {**given, **settings(7, rate=0.2, decay=(2 + int(draw.order(4)[0])) / 10)}
 
 
 @adamw.case(points=1)
@@ -130,7 +131,7 @@ def tiny_gradients(draw):
         "gradient": gradient,
         "mean": zero,
         "square": zero.clone(),
-        **settings(1, eps=0.01),
+        **settings(1, eps=0.02),
     }
 
 
@@ -150,11 +151,21 @@ def first_step_is_at_most_the_rate(got, inputs):
 # %% name="adamw-mistake-no-correction"
 # %%mistake adamw
 # The means are used as they are. They began at 0, so the first steps divide a mean that is too small by the root of a
-# square that is too small, by another factor. Divide them by 1 − βᵏ first.
+# square that is too small by a different factor. Divide each by its 1 − βᵏ first.
 def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
     mean = beta1 * mean + (1 - beta1) * gradient
     square = beta2 * square + (1 - beta2) * gradient**2
     return weight * (1 - rate * decay) - rate * mean / (square.sqrt() + eps), mean, square
+
+
+# %% name="adamw-mistake-one-correction"
+# %%mistake adamw
+# Only the mean is corrected. The square began at 0 as well: divide it by 1 − β₂ᵏ before you take the root.
+def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
+    mean = beta1 * mean + (1 - beta1) * gradient
+    square = beta2 * square + (1 - beta2) * gradient**2
+    direction = mean / (1 - beta1**step) / (square.sqrt() + eps)
+    return weight * (1 - rate * decay) - rate * direction, mean, square
 
 
 # %% name="adamw-mistake-coupled-decay"
@@ -167,6 +178,26 @@ def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
     square = beta2 * square + (1 - beta2) * gradient**2
     direction = mean / (1 - beta1**step) / ((square / (1 - beta2**step)).sqrt() + eps)
     return weight - rate * direction, mean, square
+
+
+# %% name="adamw-mistake-no-decay"
+# %%mistake adamw
+# The decay is missing. Besides Adam's step, each weight loses η·λ times itself.
+def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
+    mean = beta1 * mean + (1 - beta1) * gradient
+    square = beta2 * square + (1 - beta2) * gradient**2
+    direction = mean / (1 - beta1**step) / ((square / (1 - beta2**step)).sqrt() + eps)
+    return weight - rate * direction, mean, square
+
+
+# %% name="adamw-mistake-decay-after"
+# %%mistake adamw
+# The decay comes after Adam's step, so it shrinks the step too. A weight loses η·λ times what it was *before* the step.
+def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
+    mean = beta1 * mean + (1 - beta1) * gradient
+    square = beta2 * square + (1 - beta2) * gradient**2
+    direction = mean / (1 - beta1**step) / ((square / (1 - beta2**step)).sqrt() + eps)
+    return (weight - rate * direction) * (1 - rate * decay), mean, square
 
 
 # %% name="adamw-mistake-decay-without-rate"
@@ -186,6 +217,17 @@ def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
     mean = beta1 * mean + (1 - beta1) * gradient
     square = beta2 * square + (1 - beta2) * gradient**2
     direction = mean / (1 - beta1**step) / (square / (1 - beta2**step) + eps).sqrt()
+    return weight * (1 - rate * decay) - rate * direction, mean, square
+
+
+# %% name="adamw-mistake-eps-before-correction"
+# %%mistake adamw
+# ε is added before the square is corrected. Early in a run the square is small, and ε counts for more than it should.
+# First correct the square, then take the root, then add ε.
+def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
+    mean = beta1 * mean + (1 - beta1) * gradient
+    square = beta2 * square + (1 - beta2) * gradient**2
+    direction = math.sqrt(1 - beta2**step) / (1 - beta1**step) * mean / (square.sqrt() + eps)
     return weight * (1 - rate * decay) - rate * direction, mean, square
 
 
@@ -245,14 +287,15 @@ def adamw(weight, gradient, mean, square, step, rate, beta1, beta2, eps, decay):
 # %% [markdown] name="schedule" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "3.6"}
 # ## 2. The learning rate at a step
 #
-# Write a schedule: warm-up in a straight line, then half a wave of a cosine down to a final share.
+# Write a schedule: warm-up in a straight line, then half a wave of a cosine down to a final share. `rate_at` of
+# section 3.6 would pass as well, but you would not have worked it out.
 #
 # | | | |
 # | --- | --- | --- |
 # | `step` | int | 0 to `steps` − 1 |
 # | `steps`, `warmup` | int | of the whole run, and of the warm-up |
 # | `final` | float | where the cosine ends, as a share of the highest rate |
-# | returns | float | the share of the highest rate at this step |
+# | returns | float | the share of the highest rate at this step, a Python number |
 #
 # The first step of the warm-up has the share 1 / (`warmup` + 1), each next one as much more, and the first step
 # *after* it has 1. From there the cosine runs over the steps that are left, and would reach `final` at step number
@@ -290,27 +333,27 @@ schedule = FunctionQuestion("share", returns=("share",), atol=1e-6, because="a f
 
 
 @schedule.case(points=1)
-def first_of_warmup(draw):
-    """the first step of the warm-up"""
-    return {"step": 0, "steps": 100, "warmup": 9, "final": 0.0}
+def one_step_of_warmup(draw):
+    """a warm-up of one step: its first step is its last"""
+    return {"step": 0, "steps": 100, "warmup": 1, "final": 0.0}
 
 
 @schedule.case(points=1)
-def end_of_warmup(draw):
-    """the last step of the warm-up"""
-    return {"step": 8, "steps": 100, "warmup": 9, "final": 0.1}
+def in_warmup(draw):
+    """in the middle of a warm-up of ten steps"""
+    return {"step": 1 + int(draw.order(8)[0]), "steps": 100, "warmup": 10, "final": 0.1}
 
 
 @schedule.case(points=1)
 def after_warmup(draw):
     """in the first half of the descent"""
-    return {"step": 15 + int(draw.order(35)[0]), "steps": 100, "warmup": 10, "final": 0.1}
+    return {"step": 30 + int(draw.order(24)[0]), "steps": 100, "warmup": 10, "final": 0.1}
 
 
 @schedule.case(points=1)
 def no_warmup(draw):
-    """the first step of a run without warm-up"""
-    return {"step": 0, "steps": 50, "warmup": 0, "final": 0.2}
+    """near the end of a run without warm-up"""
+    return {"step": 40 + int(draw.order(9)[0]), "steps": 50, "warmup": 0, "final": 0.2}
 
 
 @schedule.invariant
@@ -325,6 +368,16 @@ def between_final_and_one(got, inputs):
 def share(step, steps, warmup, final):
     if step < warmup:
         return step / warmup
+    progress = (step - warmup) / (steps - warmup)
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+# %% name="schedule-mistake-first-step-zero-of-more"
+# %%mistake schedule
+# Step 0 has the rate 0: the first batch is computed and thrown away. Count the stairs from 1, not from 0.
+def share(step, steps, warmup, final):
+    if step < warmup:
+        return step / (warmup + 1)
     progress = (step - warmup) / (steps - warmup)
     return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
@@ -349,6 +402,27 @@ def share(step, steps, warmup, final):
     return final + (1 - final) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
+# %% name="schedule-mistake-divided-by-all"
+# %%mistake schedule
+# The steps after the warm-up are divided by all steps of the run, so the cosine does not get to its end. Divide by the
+# number of steps that are left after the warm-up.
+def share(step, steps, warmup, final):
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return final + (1 - final) * (1 + math.cos(math.pi * (step - warmup) / steps)) / 2
+
+
+# %% name="schedule-mistake-last-step"
+# %%mistake schedule
+# The cosine arrives at `final` at the last step, number `steps` − 1. It should be on its way there still, and would
+# arrive at number `steps`: divide by `steps` − `warmup`.
+def share(step, steps, warmup, final):
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / (steps - warmup - 1)
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
 # %% name="schedule-mistake-final-as-floor"
 # %%mistake schedule
 # The cosine goes down to 0 and is cut off at the final share. It should arrive there at the end, and not wait for it.
@@ -356,17 +430,28 @@ def share(step, steps, warmup, final):
     if step < warmup:
         return (step + 1) / (warmup + 1)
     progress = (step - warmup) / (steps - warmup)
-    return max(final, (1 + math.cos(math.pi * progress)) / 2 * (1 - final))
+    return max(final, (1 + math.cos(math.pi * progress)) / 2)
 
 
 # %% name="schedule-mistake-final-left-out"
 # %%mistake schedule
-# The final share is not used, or it is only added: the share must be 1 right after the warm-up and end at `final`.
+# The final share is not used: the cosine goes down to 0. It must end at `final`.
 def share(step, steps, warmup, final):
     if step < warmup:
         return (step + 1) / (warmup + 1)
     progress = (step - warmup) / (steps - warmup)
     return (1 + math.cos(math.pi * progress)) / 2
+
+
+# %% name="schedule-mistake-final-added"
+# %%mistake schedule
+# The final share is added to a wave that is already 1 high, so the share begins at 1 + `final`. Make the wave
+# 1 − `final` high.
+def share(step, steps, warmup, final):
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / (steps - warmup)
+    return final + (1 + math.cos(math.pi * progress)) / 2
 
 
 # %% name="schedule-mistake-linear"
@@ -419,7 +504,7 @@ progress = (step - warmup) / (warmup - steps)
 # | --- | --- | --- |
 # | `logits` | a list of P tensors (B, T, V) | scores of every place for the token *after* it |
 # | `labels` | a list of P tensors (B, T) int64 | the tokens themselves, not moved; −100 where there is no label |
-# | returns `loss` | () | the mean cross-entropy over all labels of all parts |
+# | returns `loss` | (), float32 | a tensor: the mean cross-entropy over all labels of all parts |
 # | returns `shares` | (P) float32 | they sum to 1; a part without labels has 0 |
 #
 # B and T may differ from part to part. The first token of a row is never predicted, and the last place predicts
@@ -485,13 +570,13 @@ def equal_parts(draw):
 
 @parts.case(points=1)
 def unequal_parts(draw):
-    """three parts: full rows, rows of which the question has no label, shorter rows"""
+    """three parts: full rows, a row with labels only at its end (an answer), and a shorter row"""
     return batch(draw, [[1, 1, 1, 1, 1], [1, 1, 1, 1, 1]], [[0, 0, 0, 1, 1]], [[1, 1, 1]])
 
 
 @parts.case(points=1)
 def first_tokens(draw):
-    """parts that differ only in whether the first token has a label, which nobody predicts"""
+    """a part whose first tokens have labels, and one whose have none: nobody predicts a first token"""
     return batch(draw, [[1, 1, 0, 0], [1, 0, 1, 0]], [[0, 1, 1, 1], [0, 1, 1, 0]])
 
 
@@ -553,6 +638,27 @@ def loss_in_parts(logits, labels):
     return sum(sums) / counts.sum(), counts / counts.sum()
 
 
+# %% name="parts-mistake-shares-of-all-labels"
+# %%mistake parts
+# The labels for the shares are counted before they are moved, so the first tokens count too, and nobody predicts them.
+def loss_in_parts(logits, labels):
+    scores = torch.cat([s[:, :-1].flatten(0, 1) for s in logits])
+    targets = torch.cat([t[:, 1:].flatten() for t in labels])
+    counts = torch.stack([(t != -100).sum() for t in labels])
+    return F.cross_entropy(scores, targets), counts / counts.sum()
+
+
+# %% name="parts-mistake-flattened-first"
+# %%mistake parts
+# The rows are joined before they are moved, so the end of a row is asked for the beginning of the next. Move within
+# each row.
+def loss_in_parts(logits, labels):
+    pairs = [(s.flatten(0, 1)[:-1], t.flatten()[1:]) for s, t in zip(logits, labels, strict=True)]
+    sums = [F.cross_entropy(s, t, reduction="sum") for s, t in pairs]
+    counts = torch.stack([(t != -100).sum() for _, t in pairs])
+    return sum(sums) / counts.sum(), counts / counts.sum()
+
+
 # %% name="parts-mistake-places-counted"
 # %%mistake parts
 # All places are counted, with a label or without. Then a batch with much padding seems to have a small loss. Count the
@@ -575,6 +681,16 @@ def loss_in_parts(logits, labels):
     counts = torch.stack([(t[:, 1:] != -100).sum() for t in labels])
     shares = counts / counts.sum()
     return (torch.stack(means) * shares).sum(), shares
+
+
+# %% name="parts-mistake-mean-of-means-with-shares"
+# %%mistake parts
+# The shares are right, but the loss does not use them: it is the mean of the parts' means. Weigh each mean by its
+# share.
+def loss_in_parts(logits, labels):
+    means = [F.cross_entropy(s[:, :-1].flatten(0, 1), t[:, 1:].flatten()) for s, t in zip(logits, labels, strict=True)]
+    counts = torch.stack([(t[:, 1:] != -100).sum() for t in labels])
+    return torch.stack(means).mean(), counts / counts.sum()
 
 
 # %% name="parts-mistake-sum"
@@ -628,14 +744,15 @@ def loss_in_parts(logits, labels):
 #
 # - Line `train`: the mean loss of the `every` steps before each measurement. Line `validation`: the measurements. Both
 #   over the **tokens read so far**. Steps after the last measurement are left out.
-# - One point `best` where the validation loss is lowest.
-# - A title, a legend; the x axis is logarithmic and has the label `tokens`, the y axis has the label `loss (nats)`.
+# - One point `best` where the validation loss is lowest: by `scatter`, or by `plot` with a marker and no line (`"o"`).
+# - A title of the Axes, and a legend. Only the x axis is logarithmic; its label is `tokens`, that of the y axis is
+#   `loss (nats)`.
 #
-# The names above are the labels of what you draw. Look at your figure before you run the check:
-# `draw_curves(plt.figure().subplots(), ...)`. Which step would you keep?
+# The names above are the labels of what you draw, exactly; draw nothing else. Look at your figure before you run the
+# check: `draw_curves(plt.figure().subplots(), ...)`. The weights of which measurement would you keep?
 #
-# **What usually goes wrong:** the two curves are drawn over their own places, so that they do not belong together;
-# means stand where their steps begin.
+# **What usually goes wrong:** each curve is drawn over its own numbers 0, 1, 2, ..., so that the same x is another
+# moment in each; means stand where their steps begin.
 
 
 # %% name="curves-answer"
@@ -689,32 +806,75 @@ def overfits(draw):
 
 @curves.case(points=1)
 def steps_left(draw):
-    """a run that was stopped three steps after its last measurement"""
-    return {"train": 3 + draw.normal(33) / 4, "validation": 3 + draw.normal(5) / 4, "every": 6, "batch": 2048}
+    """a run with a stretch of easy text, stopped three steps after its last measurement"""
+    train = 3 + draw.normal(33) / 4
+    train[6:12] -= 1.0
+    validation = torch.tensor([3.6, 3.1, 2.9, 3.0, 3.2]) + draw.normal(5) / 50
+    return {"train": train, "validation": validation, "every": 6, "batch": 2048}
+
+
+# %% name="curves-mistake-as-they-are"
+# %%mistake curves
+# Both losses are drawn over their own numbers 0, 1, 2, ... A measurement belongs to the `every` steps before it: take
+# the mean of those, and draw both over the tokens read.
+def draw_curves(ax, train, validation, every, batch):
+    best = validation.argmin()
+    ax.plot(train, label="train")
+    ax.plot(validation, label="validation")
+    ax.scatter(best, validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
 
 
 # %% name="curves-mistake-own-places"
 # %%mistake curves
-# The curves are drawn over the numbers of steps and measurements. Two runs with other batches could not be compared:
-# draw over the tokens read.
+# The x axis counts measurements. Runs that measure after other numbers of steps, or with other batches, could not be
+# compared: draw over the tokens read.
 def draw_curves(ax, train, validation, every, batch):
-    means = train[: len(validation) * every].view(-1, every).mean(1)
-    ax.plot(every * torch.arange(1, len(validation) + 1), means, label="train")
-    ax.plot(torch.arange(1, len(validation) + 1), validation, label="validation")
+    places = torch.arange(1, len(validation) + 1)
     best = validation.argmin()
-    ax.scatter(best + 1, validation[best], label="best")
+    ax.plot(places, train[: len(validation) * every].view(-1, every).mean(1), label="train")
+    ax.plot(places, validation, label="validation")
+    ax.scatter(places[best], validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+
+
+# %% name="curves-mistake-steps-not-tokens"
+# %%mistake curves
+# The x axis counts steps. Each step reads `batch` tokens: multiply by it.
+def draw_curves(ax, train, validation, every, batch):
+    steps = every * torch.arange(1, len(validation) + 1)
+    best = validation.argmin()
+    ax.plot(steps, train[: len(validation) * every].view(-1, every).mean(1), label="train")
+    ax.plot(steps, validation, label="validation")
+    ax.scatter(steps[best], validation[best], label="best")
     ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
     ax.legend()
 
 
 # %% name="curves-mistake-begins"
 # %%mistake curves
-# Each mean stands where its steps begin. At that time the model had not yet seen them; the curves seem to run ahead.
+# Each mean stands where its steps begin. At that time the model had not yet seen them; the curve seems to run ahead.
+def draw_curves(ax, train, validation, every, batch):
+    tokens = every * batch * torch.arange(1, len(validation) + 1)
+    best = validation.argmin()
+    ax.plot(tokens - every * batch, train[: len(validation) * every].view(-1, every).mean(1), label="train")
+    ax.plot(tokens, validation, label="validation")
+    ax.scatter(tokens[best], validation[best], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+
+
+# %% name="curves-mistake-both-begin"
+# %%mistake curves
+# Means and measurements stand where their steps begin. At that time the model had not yet read these tokens; both
+# curves seem to run ahead.
 def draw_curves(ax, train, validation, every, batch):
     tokens = every * batch * torch.arange(len(validation))
+    best = validation.argmin()
     ax.plot(tokens, train[: len(validation) * every].view(-1, every).mean(1), label="train")
     ax.plot(tokens, validation, label="validation")
-    best = validation.argmin()
     ax.scatter(tokens[best], validation[best], label="best")
     ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
     ax.legend()
@@ -734,10 +894,22 @@ def draw_curves(ax, train, validation, every, batch):
     ax.legend()
 
 
+# %% name="curves-mistake-best-is-last"
+# %%mistake curves
+# The best point is the last one. The validation loss may rise again: look for its lowest value.
+def draw_curves(ax, train, validation, every, batch):
+    tokens = every * batch * torch.arange(1, len(validation) + 1)
+    ax.plot(tokens, train[: len(validation) * every].view(-1, every).mean(1), label="train")
+    ax.plot(tokens, validation, label="validation")
+    ax.scatter(tokens[-1], validation[-1], label="best")
+    ax.set(title="Loss", xlabel="tokens", ylabel="loss (nats)", xscale="log")
+    ax.legend()
+
+
 # %% name="curves-mistake-best-on-training"
 # %%mistake curves
-# The best point is chosen by the training loss, which falls to the end. What counts is text that the model has not
-# learned from.
+# The best point is chosen by the training loss. What counts is text that the model has not learned from: the lowest
+# validation loss.
 def draw_curves(ax, train, validation, every, batch):
     tokens = every * batch * torch.arange(1, len(validation) + 1)
     means = train[: len(validation) * every].view(-1, every).mean(1)
@@ -882,6 +1054,21 @@ hours = 2 * 1e9 * 2e10 / (0.5 * 1e15) / 3600
 # %%mistake numbers
 # Only half of the GPU's operations are of use here, so it takes twice as long.
 hours = 6 * 1e9 * 2e10 / 1e15 / 3600
+
+# %% name="numbers-mistake-seconds"
+# %%mistake numbers
+# Those are seconds. An hour has 3,600 of them.
+hours = 240_000
+
+# %% name="numbers-mistake-minutes"
+# %%mistake numbers
+# Those are minutes. An hour has 60 of them.
+hours = 4_000
+
+# %% name="numbers-mistake-factor"
+# %%mistake numbers
+# 1/20 is the factor by which every entry is multiplied. The entry was 5.
+entry = 0.05
 
 # %% name="numbers-mistake-entry-clipped"
 # %%mistake numbers

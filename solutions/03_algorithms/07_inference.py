@@ -4,8 +4,8 @@
 # 本节的练习先写温度与 top-p 采样所用的概率，再写束搜索的一步，然后写推测解码的接受规则，
 # 最后根据任务选择解码策略，并算出几个数字。
 #
-# You write the rules that turn a model's scores into text, in plain torch. Section 3.7 has all that you need. Where a
-# question asks you to write something, write it: a call of `lmlib.decoding` is not an answer.
+# You write the rules that turn a model's scores into text, in plain torch. Section 3.7 has all that you need. Calls of
+# `lmlib.decoding` would pass as well, but you would not have seen how it works.
 
 # %% name="authoring" tags=["instructor"]
 # %load_ext lmlib.course.authoring
@@ -65,8 +65,8 @@ check("07_inference", "nucleus", nucleus)
 # `cumsum(-1)` is the sum up to and with a token; take the token itself off and you have what stands before it.
 
 # %% [markdown] name="nucleus-hint-3"
-# `torch.zeros_like(scores).scatter(-1, order, values)` puts sorted values back to their places. Divide by the row's
-# sum at the end.
+# `torch.zeros_like(scores).scatter(-1, order, values)` puts sorted values back to their places. What must each row
+# sum to in the end?
 
 # %% name="nucleus-parts"
 import torch
@@ -83,8 +83,8 @@ nucleus = FunctionQuestion(
 
 @nucleus.case(points=1)
 def on_paper(draw):
-    """one row with the probabilities 0.08, 0.5, 0.25 and 0.17, p = 0.7"""
-    return {"scores": torch.tensor([[0.08, 0.5, 0.25, 0.17]]).log(), "temperature": 1.0, "p": 0.7}
+    """one row with the probabilities 0.13, 0.26, 0.1, 0.2, 0.17 and 0.14, p = 0.55"""
+    return {"scores": torch.tensor([[0.13, 0.26, 0.1, 0.2, 0.17, 0.14]]).log(), "temperature": 1.0, "p": 0.55}
 
 
 @nucleus.case(points=1)
@@ -102,9 +102,9 @@ def both(draw):
 @nucleus.case(points=1)
 def sure(draw):
     """rows in which one token has more than p by itself"""
-    scores = draw.normal(2, 6)
-    scores[:, 3] += 8.0
-    return {"scores": scores, "temperature": 1.0, "p": 0.3}
+    scores = draw.normal(2, 6) / 2
+    scores[:, 3] += 2.0
+    return {"scores": scores, "temperature": 1.0, "p": 0.25}
 
 
 @nucleus.invariant
@@ -131,6 +131,38 @@ def nucleus(scores, temperature, p):
     return probabilities / probabilities.sum(-1, keepdim=True)
 
 
+# %% name="nucleus-mistake-one-too-many"
+# %%mistake nucleus
+# One token too many stays. When the tokens before it have p together, a token is not needed any more.
+def nucleus(scores, temperature, p):
+    ordered, order = torch.softmax(scores / temperature, dim=-1).sort(descending=True)
+    keep = (ordered.cumsum(-1) - ordered < p).roll(1, dims=-1)
+    keep[:, 0] = True
+    probabilities = torch.zeros_like(scores).scatter(-1, order, ordered * keep)
+    return probabilities / probabilities.sum(-1, keepdim=True)
+
+
+# %% name="nucleus-mistake-ascending"
+# %%mistake nucleus
+# The least likely tokens are kept first. Sort with `descending=True`.
+def nucleus(scores, temperature, p):
+    ordered, order = torch.softmax(scores / temperature, dim=-1).sort()
+    kept = torch.where(ordered.cumsum(-1) - ordered < p, ordered, 0.0)
+    probabilities = torch.zeros_like(scores).scatter(-1, order, kept)
+    return probabilities / probabilities.sum(-1, keepdim=True)
+
+
+# %% name="nucleus-mistake-mask-not-sorted-back"
+# %%mistake nucleus
+# Which tokens stay was found in sorted order, but it is applied to the probabilities in their own order. Scatter the
+# mask back with `order` first.
+def nucleus(scores, temperature, p):
+    chances = torch.softmax(scores / temperature, dim=-1)
+    ordered, _ = chances.sort(descending=True)
+    kept = torch.where(ordered.cumsum(-1) - ordered < p, chances, 0.0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
 # %% name="nucleus-mistake-wrong-places"
 # %%mistake nucleus
 # The probabilities are left in sorted order: the largest stands at token 0, whichever token it belongs to. Scatter
@@ -139,6 +171,16 @@ def nucleus(scores, temperature, p):
     ordered, _ = torch.softmax(scores / temperature, dim=-1).sort(descending=True)
     kept = torch.where(ordered.cumsum(-1) - ordered < p, ordered, 0.0)
     return kept / kept.sum(-1, keepdim=True)
+
+
+# %% name="nucleus-mistake-gathered"
+# %%mistake nucleus
+# `gather` with `order` shuffles the sorted values once more. The value at place k belongs to token `order[k]`: that is
+# what `scatter` does.
+def nucleus(scores, temperature, p):
+    ordered, order = torch.softmax(scores / temperature, dim=-1).sort(descending=True)
+    kept = torch.where(ordered.cumsum(-1) - ordered < p, ordered, 0.0)
+    return kept.gather(-1, order) / kept.sum(-1, keepdim=True)
 
 
 # %% name="nucleus-mistake-temperature-after"
@@ -265,8 +307,8 @@ beam = FunctionQuestion(
 
 @beam.case(points=1)
 def two_beams(draw):
-    """two beginnings, three tokens: the numbers can be worked out"""
-    scores = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1001]]).log()
+    """two beginnings, four tokens: the numbers can be worked out"""
+    scores = torch.tensor([[0.2, 0.25, 0.45, 0.1], [0.16, 1.5, 0.24, 0.1]]).log()
     return {"totals": torch.tensor([0.6, 0.39]).log(), "scores": scores}
 
 
@@ -306,6 +348,15 @@ def beam_step(totals, scores):
     return new_totals, places // scores.size(1), places % scores.size(1)
 
 
+# %% name="beam-mistake-no-logarithm"
+# %%mistake beam
+# Probabilities are added to logarithms. A sum of log-probabilities stands for a product of probabilities: use
+# `log_softmax`.
+def beam_step(totals, scores):
+    new_totals, places = (totals[:, None] + scores.softmax(-1)).flatten().topk(len(totals))
+    return new_totals, places // scores.size(1), places % scores.size(1)
+
+
 # %% name="beam-mistake-each-its-own"
 # %%mistake beam
 # Each beginning keeps its best continuation, one child for each parent. That is K greedy searches side by side; in a
@@ -325,6 +376,24 @@ def beam_step(totals, scores):
     return new_totals, places % scores.size(1), places // scores.size(1)
 
 
+# %% name="beam-mistake-place-as-token"
+# %%mistake beam
+# The tokens are places in the flat list. The token is the place in its own row: `%` by V.
+def beam_step(totals, scores):
+    new_totals, places = (totals[:, None] + scores.log_softmax(-1)).flatten().topk(len(totals))
+    return new_totals, places // scores.size(1), places
+
+
+# %% name="beam-mistake-topk-of-topk"
+# %%mistake beam
+# After a `topk` of each row, a place in the row is no token any more. Look the token up in the indices that this `topk`
+# gave.
+def beam_step(totals, scores):
+    values, _ = scores.log_softmax(-1).topk(len(totals))
+    new_totals, places = (totals[:, None] + values).flatten().topk(len(totals))
+    return new_totals, places // len(totals), places % len(totals)
+
+
 # %% name="beam-mistake-divided-by-beams"
 # %%mistake beam
 # The place is taken apart with K, the number of beginnings. A row of the candidates has V entries: divide by V.
@@ -335,7 +404,8 @@ def beam_step(totals, scores):
 
 # %% name="beam-mistake-no-history"
 # %%mistake beam
-# The totals so far are left out: only the newest token counts. A likely token after an unlikely beginning would win.
+# The totals so far are left out, in the choice or in the totals that are returned: only the newest token counts. A
+# likely token after an unlikely beginning would win, now or at the next step.
 def beam_step(totals, scores):
     new_totals, places = scores.log_softmax(-1).flatten().topk(len(totals))
     return new_totals, places // scores.size(1), places % scores.size(1)
@@ -392,7 +462,7 @@ def beam_step(totals, scores):
 # | returns `instead` | (R, V) | p′, from which a new one is drawn |
 #
 # Where p and q are equal in a row, the token always stands, and nothing is left to draw from: give p itself as
-# `instead` there, not NaN.
+# `instead` there, not NaN. In all other rows give p′, also where the chance is 1.
 #
 # **What usually goes wrong:** p and q are exchanged; the chance is not capped at 1; the rest is not normalised.
 
@@ -441,7 +511,7 @@ def by_hand(draw):
     """two rows of four tokens that can be done on paper"""
     wanted = torch.tensor([[0.6, 0.3, 0.1, 0.0], [0.25, 0.25, 0.25, 0.25]])
     drafted = torch.tensor([[0.1, 0.3, 0.2, 0.4], [0.5, 0.125, 0.25, 0.125]])
-    return {"wanted": wanted, "drafted": drafted, "tokens": torch.tensor([2, 0])}
+    return {"wanted": wanted, "drafted": drafted, "tokens": torch.tensor([2, 1])}
 
 
 @speculative.case(points=2)
@@ -468,6 +538,12 @@ def chances_are_probabilities(got, inputs):
 
 
 @speculative.invariant
+def no_negative_rest(got, inputs):
+    """no probability in `instead` may be negative"""
+    return bool((got[1] >= -1e-6).all())
+
+
+@speculative.invariant
 def rows_of_the_rest_sum_to_one(got, inputs):
     """each row of `instead` must sum to 1"""
     return torch.allclose(got[1].sum(-1), torch.ones(len(got[1])), atol=1e-5)
@@ -484,6 +560,40 @@ def acceptance(wanted, drafted, tokens):
     return chance, torch.where(total > 0, rest / total, wanted)
 
 
+# %% name="speculative-mistake-both-exchanged"
+# %%mistake speculative
+# p and q are exchanged everywhere. `wanted` is p, `drafted` is q: the chance is p/q, and the rest is p − q.
+def acceptance(wanted, drafted, tokens):
+    rows = torch.arange(len(tokens))
+    rest = (drafted - wanted).clamp(min=0)
+    total = rest.sum(1, keepdim=True)
+    chance = (drafted[rows, tokens] / wanted[rows, tokens]).clamp(max=1)
+    return chance, torch.where(total > 0, rest / total, wanted)
+
+
+# %% name="speculative-mistake-rest-exchanged"
+# %%mistake speculative
+# p and q are exchanged in the rest. It is what the large model wants *more* than the draft: p − q, not q − p.
+def acceptance(wanted, drafted, tokens):
+    rows = torch.arange(len(tokens))
+    rest = (drafted - wanted).clamp(min=0)
+    total = rest.sum(1, keepdim=True)
+    chance = (wanted[rows, tokens] / drafted[rows, tokens]).clamp(max=1)
+    return chance, torch.where(total > 0, rest / total, wanted)
+
+
+# %% name="speculative-mistake-capped-below"
+# %%mistake speculative
+# The chance is at least 1 here: `clamp(min=1)`, or `clamp(x, 1)`, makes small numbers larger. The cap is
+# `clamp(max=1)`.
+def acceptance(wanted, drafted, tokens):
+    rows = torch.arange(len(tokens))
+    rest = (wanted - drafted).clamp(min=0)
+    total = rest.sum(1, keepdim=True)
+    chance = (wanted[rows, tokens] / drafted[rows, tokens]).clamp(min=1)
+    return chance, torch.where(total > 0, rest / total, wanted)
+
+
 # %% name="speculative-mistake-not-capped"
 # %%mistake speculative
 # The chance is not capped: where the large model likes the token better than the draft does, p/q is above 1. It
@@ -497,11 +607,22 @@ def acceptance(wanted, drafted, tokens):
 
 # %% name="speculative-mistake-draws-wanted"
 # %%mistake speculative
-# A new token is drawn from p itself. Then the tokens that the draft likes come too often: they have had their chance
-# already. Only what is missing, max(0, p − q), may be drawn.
+# Each row of `instead` is p itself. Then the tokens that the draft likes come too often: they have had their chance
+# already. Only what is missing, max(0, p − q), may be drawn. (Without the max, p − q sums to 0 in each row, and a guard
+# against the sum 0 gives p everywhere.)
 def acceptance(wanted, drafted, tokens):
     rows = torch.arange(len(tokens))
     return (wanted[rows, tokens] / drafted[rows, tokens]).clamp(max=1), wanted
+
+
+# %% name="speculative-mistake-drafted-token-left-out"
+# %%mistake speculative
+# Only the drafted token is left out of p. The draft might have drawn the others as well: subtract q everywhere.
+def acceptance(wanted, drafted, tokens):
+    rows = torch.arange(len(tokens))
+    rest = wanted.clone()
+    rest[rows, tokens] = 0.0
+    return (wanted[rows, tokens] / drafted[rows, tokens]).clamp(max=1), rest / rest.sum(1, keepdim=True)
 
 
 # %% name="speculative-mistake-not-normalised"
@@ -562,7 +683,7 @@ def acceptance(wanted, drafted, tokens):
 # %% [markdown] name="choices" question={"points": 6, "difficulty": 2, "minutes": 15, "section": "3.7"}
 # ## 4. Which strategy, and some numbers
 #
-# **a.** A model answers questions of which each has one right answer. Which setting makes most answers right? Set
+# **1.** A model answers questions of which each has one right answer. Which setting makes most answers right? Set
 # `answers`.
 #
 # - **a** temperature 1, so that the model's own distribution is drawn from
@@ -570,7 +691,7 @@ def acceptance(wanted, drafted, tokens):
 # - **c** temperature 1.5 with top-p 0.9
 # - **d** a repetition penalty of 1.5
 #
-# **b.** With 64 beams instead of 4 a translator's outputs have a higher probability, are much shorter, and are worse.
+# **2.** With 64 beams instead of 4 a translator's outputs have a higher probability, are much shorter, and are worse.
 # Why? Set `curse`.
 #
 # - **a** A beam search with many beams makes mistakes in its sums.
@@ -578,7 +699,7 @@ def acceptance(wanted, drafted, tokens):
 # - **c** More beams make the temperature higher.
 # - **d** The model was trained with 4 beams.
 #
-# **c.** A form is drawn under a constraint that allows only valid JSON with a town of a given list. What is certain?
+# **3.** A form is drawn under a constraint that allows only valid JSON with a town of a given list. What is certain?
 # Set `certain`.
 #
 # - **a** that the form can be read, and nothing about its truth
@@ -586,21 +707,23 @@ def acceptance(wanted, drafted, tokens):
 # - **c** that the text is the likeliest valid one
 # - **d** that it takes fewer tokens
 #
-# **d.** Three tokens have the probabilities 0.6, 0.3 and 0.1. What is the probability of the first at temperature ½?
+# Give the numbers of 4 to 6 to three digits or more.
+#
+# **4.** Three tokens have the probabilities 0.6, 0.3 and 0.1. What is the probability of the first at temperature ½?
 # Set `sharp`.
 #
-# **e.** A draft of γ = 3 tokens, each of which stands with chance ½. How many tokens does one run of the large model
+# **5.** A draft of γ = 3 tokens, each of which stands with chance ½. How many tokens does one run of the large model
 # give on average? Set `rate`.
 #
-# **f.** A text of 4 tokens has the log-probability −6, another of 10 tokens −12. Divided by the length, which score
-# has the better one? Set `score`.
+# **6.** A text of 4 tokens has the log-probability −6, another of 10 tokens −12. Divide each by its length. What is
+# then the score of the better text? Set `score`.
 
 # %% name="choices-answer"
 answers = ""  # the letter
 curse = ""  # the letter
 certain = ""  # the letter
-sharp = None  # a number
-rate = None  # a number
+sharp = None  # a number between 0 and 1, to three digits
+rate = None  # a number, to three digits
 score = None  # a number
 ### BEGIN SOLUTION
 answers = "b"
@@ -617,10 +740,13 @@ from lmlib.course.checks import check
 check("07_inference", "choices", answers=answers, curse=curse, certain=certain, sharp=sharp, rate=rate, score=score)
 
 # %% [markdown] name="choices-hint-1"
-# d: dividing scores by ½ doubles them, and doubling a logarithm squares the probability. Normalise afterwards.
+# 4: dividing scores by ½ doubles them, and doubling a logarithm squares the probability. Normalise afterwards.
 
 # %% [markdown] name="choices-hint-2"
-# e: one token comes in any case. A second one if the first draft stands, a third one if two stand in a row, and so on.
+# 5: one token comes in any case. A second one if the first draft stands, a third one if two stand in a row, and so on.
+
+# %% [markdown] name="choices-hint-3"
+# 6: logarithms of probabilities are negative. The better text is the one whose score is nearer to 0.
 
 # %% name="choices-parts"
 choices = ValueQuestion()
@@ -645,8 +771,8 @@ answers = "c"
 
 # %% name="choices-mistake-penalty"
 # %%mistake choices
-# A penalty makes words of the question less likely, and an answer often needs them. It is a cure for loops in long
-# texts.
+# A penalty makes the tokens that have already occurred less likely, those of the question as well, and an answer often
+# needs them. It is a cure for loops in long texts.
 answers = "d"
 
 # %% name="choices-mistake-sums"
@@ -689,6 +815,28 @@ sharp = 0.36
 # %%mistake choices
 # That takes the square roots, temperature 2, which flattens. Temperature ½ squares.
 sharp = 0.473
+
+# %% name="choices-mistake-probabilities-divided"
+# %%mistake choices
+# That divides the probabilities by ½ as if they were scores. Their logarithms are the scores: square the probabilities,
+# and normalise.
+sharp = 0.522
+
+# %% name="choices-mistake-drafted-only"
+# %%mistake choices
+# ½ + ¼ + ⅛ counts the drafted tokens. In each run the large model gives one token of its own: in place of the first
+# that falls, or after the last.
+rate = 0.875
+
+# %% name="choices-mistake-one-term-less"
+# %%mistake choices
+# That is for γ = 2. The third drafted token stands with chance ⅛.
+rate = 1.75
+
+# %% name="choices-mistake-one-term-more"
+# %%mistake choices
+# That is for γ = 4. Three drafted tokens and one of the large model's own make four terms.
+rate = 1.9375
 
 # %% name="choices-mistake-product"
 # %%mistake choices

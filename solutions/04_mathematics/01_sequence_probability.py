@@ -29,12 +29,13 @@ from lmlib.course.checks import hint
 # | --- | --- | --- |
 # | `start` | (V,) | $\pi$, the probabilities of the first word |
 # | `transition` | (V, V) | row i: the probabilities of the word after word i |
-# | `tokens` | (B, T) int64 | the sequences, filled up at the end with the word 0 |
+# | `tokens` | (B, T) int64 | the sequences, filled up at the end with 0 |
 # | `lengths` | (B,) int64 | how many words of each row are real, at least 1 |
-# | returns `log_p` | (B,) | the natural logarithm of each sequence's probability |
-# | returns `perplexity` | (B,) | the geometric mean of 1 over the probability of each real word |
+# | returns `log_p` | (B,) float32 | the natural logarithm of each sequence's probability |
+# | returns `perplexity` | (B,) float32 | the geometric mean of 1 over the probability of each real word |
 #
-# Some sequences have 300 words. All probabilities are above 0.
+# 0 is a real word, too: only `lengths` tells it from padding. Some sequences have 300 words. All probabilities are
+# above 0.
 #
 # **What usually goes wrong:** padding is counted, the first word is forgotten, and a product of 300 small numbers is 0.
 
@@ -84,7 +85,8 @@ def batch(draw, n_words, length, lengths):
     start = torch.softmax(draw.normal(n_words), dim=0)
     transition = torch.softmax(draw.normal(n_words, n_words), dim=1)
     lengths = torch.tensor(lengths)
-    tokens = torch.from_numpy(draw.rng.integers(1, n_words, (len(lengths), length)))
+    tokens = torch.from_numpy(draw.rng.integers(0, n_words, (len(lengths), length)))
+    tokens[0, -1] = 0  # a real word: the first row is full
     tokens = tokens * (torch.arange(length) < lengths[:, None])
     return {"start": start, "transition": transition, "tokens": tokens, "lengths": lengths}
 
@@ -120,8 +122,14 @@ def long(draw):
 
 @chain.invariant
 def not_above_certainty(got, inputs):
-    """a logarithm of a probability cannot be above 0, and a perplexity not below 1"""
-    return bool((got[0] <= 0).all() and (got[1] >= 1 - 1e-5).all())
+    """`log_p` is the logarithm of a probability: it cannot be above 0"""
+    return bool((got[0] <= 0).all())
+
+
+@chain.invariant
+def not_better_than_certainty(got, inputs):
+    """`perplexity` cannot be below 1"""
+    return bool((got[1] >= 1 - 1e-5).all())
 
 
 # %% name="chain-mistake-padding-counted"
@@ -133,6 +141,35 @@ def score(start, transition, tokens, lengths):
     return log_p, torch.exp(-log_p / lengths)
 
 
+# %% name="chain-mistake-padding-in-both"
+# %%mistake chain
+# The padding is counted, in the sum and in the mean: keep the first `lengths` terms of each row only, and divide by
+# `lengths`.
+def score(start, transition, tokens, lengths):
+    terms = torch.cat([start[tokens[:, :1]].log(), transition[tokens[:, :-1], tokens[:, 1:]].log()], dim=1)
+    return terms.sum(1), torch.exp(-terms.mean(1))
+
+
+# %% name="chain-mistake-padding-by-number"
+# %%mistake chain
+# The padding is recognised by its number, 0. But 0 is also a real word: only `lengths` says what is padding.
+def score(start, transition, tokens, lengths):
+    terms = torch.cat([start[tokens[:, :1]].log(), transition[tokens[:, :-1], tokens[:, 1:]].log()], dim=1)
+    log_p = (terms * (tokens != 0)).sum(1)
+    return log_p, torch.exp(-log_p / lengths)
+
+
+# %% name="chain-mistake-one-transition-more"
+# %%mistake chain
+# One transition too many is counted: a sequence of n words has n − 1 of them. Word t of a row, from 0, is real if
+# t < n.
+def score(start, transition, tokens, lengths):
+    later = transition[tokens[:, :-1], tokens[:, 1:]].log()
+    real = torch.arange(tokens.size(1) - 1) < lengths[:, None]
+    log_p = start[tokens[:, 0]].log() + (later * real).sum(1)
+    return log_p, torch.exp(-log_p / lengths)
+
+
 # %% name="chain-mistake-first-word"
 # %%mistake chain
 # The first word has no factor. It costs something too: its probability is in `start`.
@@ -141,6 +178,17 @@ def score(start, transition, tokens, lengths):
     real = torch.arange(1, tokens.size(1)) < lengths[:, None]
     log_p = (terms * real).sum(1)
     return log_p, torch.exp(-log_p / lengths)
+
+
+# %% name="chain-mistake-transitions-only"
+# %%mistake chain
+# The first word has no factor, and the mean does not count it. It costs something too: its probability is in `start`,
+# and the mean is over all `lengths` words.
+def score(start, transition, tokens, lengths):
+    terms = transition[tokens[:, :-1], tokens[:, 1:]].log()
+    real = torch.arange(1, tokens.size(1)) < lengths[:, None]
+    log_p = (terms * real).sum(1)
+    return log_p, torch.exp(-log_p / (lengths - 1))
 
 
 # %% name="chain-mistake-product"
@@ -221,7 +269,7 @@ def score(start, transition, tokens, lengths):
 # | returns `loss` | number | the mean negative log-likelihood of the samples, in nats |
 # | returns `floor` | number | the entropy of the shares of the words in the sample |
 # | returns `gap` | number | KL(shares ‖ model) |
-# | returns `gradient` | (V,) | the derivative of `loss` by the logits, from its formula |
+# | returns `gradient` | (V,) float32 | the gradient of `loss` with respect to the logits, by the formula of 4.1.2 |
 #
 # Return the first three as Python numbers. Some words may never have been seen: 0 ln 0 counts as 0. Write it without
 # autograd and without `F.cross_entropy`.
@@ -293,19 +341,19 @@ def far_apart(draw):
 
 @split.invariant
 def parts_sum_up(got, inputs):
-    """floor plus gap must be the loss"""
+    """`floor` plus `gap` must be `loss`, so at least one of the three is wrong"""
     return abs(got[1] + got[2] - got[0]) < 1e-3
 
 
 @split.invariant
 def gap_not_negative(got, inputs):
-    """a KL divergence cannot be negative"""
+    """`gap` is a KL divergence: it cannot be negative"""
     return got[2] > -1e-4
 
 
 @split.invariant
 def gradient_sums_to_zero(got, inputs):
-    """adding the same number to all logits changes nothing, so the gradient must sum to 0"""
+    """adding the same number to all logits changes nothing, so `gradient` must sum to 0"""
     return bool(abs(got[3].sum()) < 1e-4)
 
 
@@ -321,6 +369,19 @@ def take_apart(samples, logits):
     return loss, floor, loss - floor, log_model.exp() - shares
 
 
+# %% name="split-mistake-nan-floor"
+# %%mistake split
+# Only the floor is NaN: a word that was never seen gives 0 · ln 0. Count it as 0, for example with
+# `torch.special.xlogy`.
+def take_apart(samples, logits):
+    shares = torch.bincount(samples, minlength=len(logits)) / len(samples)
+    log_model = torch.log_softmax(logits, dim=0)
+    loss = -(shares * log_model).sum().item()
+    floor = -(shares * shares.log()).sum().item()
+    gap = (torch.special.xlogy(shares, shares) - shares * log_model).sum().item()
+    return loss, floor, gap, log_model.exp() - shares
+
+
 # %% name="split-mistake-overflow"
 # %%mistake split
 # The softmax comes first and the logarithm after it. A probability below 1e-45 has become 0 by then, and its
@@ -331,6 +392,30 @@ def take_apart(samples, logits):
     loss = -torch.special.xlogy(shares, model).sum().item()
     floor = -torch.special.xlogy(shares, shares).sum().item()
     return loss, floor, loss - floor, model - shares
+
+
+# %% name="split-mistake-overflow-twice"
+# %%mistake split
+# The softmax comes first, the logarithms after it. A probability below 1e-45 has become 0 by then: ln 0 is minus
+# infinity, and 0/0 in the KL is NaN. Work with `torch.log_softmax`.
+def take_apart(samples, logits):
+    shares = torch.bincount(samples, minlength=len(logits)) / len(samples)
+    model = torch.softmax(logits, dim=0)
+    loss = -torch.special.xlogy(shares, model).sum().item()
+    floor = -torch.special.xlogy(shares, shares).sum().item()
+    gap = torch.special.xlogy(shares, shares / model).sum().item()
+    return loss, floor, gap, model - shares
+
+
+# %% name="split-mistake-divided-by-words"
+# %%mistake split
+# The KL is divided by V. `F.kl_div` takes the mean over the words unless you say `reduction="sum"`.
+def take_apart(samples, logits):
+    shares = torch.bincount(samples, minlength=len(logits)) / len(samples)
+    log_model = torch.log_softmax(logits, dim=0)
+    loss = -(shares * log_model).sum().item()
+    floor = -torch.special.xlogy(shares, shares).sum().item()
+    return loss, floor, (loss - floor) / len(logits), log_model.exp() - shares
 
 
 # %% name="split-mistake-reverse"
@@ -367,6 +452,17 @@ def take_apart(samples, logits):
     loss = -(counts * log_model).sum().item()
     floor = -torch.special.xlogy(shares, shares).sum().item()
     return loss, floor, loss - floor, log_model.exp() - shares
+
+
+# %% name="split-mistake-sum-of-loss"
+# %%mistake split
+# The loss is the sum over the samples. The question asks for the mean: divide by N.
+def take_apart(samples, logits):
+    shares = torch.bincount(samples, minlength=len(logits)) / len(samples)
+    log_model = torch.log_softmax(logits, dim=0)
+    loss = -(shares * log_model).sum().item()
+    floor = -torch.special.xlogy(shares, shares).sum().item()
+    return loss * len(samples), floor, loss - floor, log_model.exp() - shares
 
 
 # %% name="split-mistake-model-entropy"
@@ -415,7 +511,7 @@ log_model = torch.log_softmax(logits, dim=-1)
 # %% [markdown] name="reach" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "4.1"}
 # ## 3. How far does a word reach?
 #
-# Measure the mutual information of two words at each distance d from 1 to a largest one, in nats:
+# Measure the mutual information of two words at each distance d = 1, …, D, in nats:
 # $I_d = \sum_{a,b} P_d(a,b)\ln\frac{P_d(a,b)}{P_d(a)\,P_d(b)}$.
 #
 # | | shape | |
@@ -516,6 +612,34 @@ def mutual_information(tokens, n_distances, n_words):
     return result
 
 
+# %% name="reach-mistake-counts-throughout"
+# %%mistake reach
+# Counts are used throughout, not shares: divide the table by the number of pairs before you form the marginals.
+def mutual_information(tokens, n_distances, n_words):
+    result = torch.zeros(n_distances)
+    for d in range(1, n_distances + 1):
+        pairs = tokens[:-d] * n_words + tokens[d:]
+        table = torch.bincount(pairs, minlength=n_words**2).view(n_words, n_words).float()
+        independent = torch.outer(table.sum(1), table.sum(0))
+        seen = table > 0
+        result[d - 1] = (table[seen] * (table[seen] / independent[seen]).log()).sum()
+    return result
+
+
+# %% name="reach-mistake-whole-text"
+# %%mistake reach
+# The marginals are those of the whole text. At distance d the last d words are never first, and the first d never
+# second: take the sums of the rows and of the columns of the pairs' table.
+def mutual_information(tokens, n_distances, n_words):
+    result, share = torch.zeros(n_distances), torch.bincount(tokens, minlength=n_words) / len(tokens)
+    for d in range(1, n_distances + 1):
+        pairs = tokens[:-d] * n_words + tokens[d:]
+        table = torch.bincount(pairs, minlength=n_words**2).view(n_words, n_words) / len(pairs)
+        independent, seen = torch.outer(share, share), table > 0
+        result[d - 1] = (table[seen] * (table[seen] / independent[seen]).log()).sum()
+    return result
+
+
 # %% name="reach-mistake-entropy"
 # %%mistake reach
 # This is the entropy of the pairs. Mutual information compares the pairs with what independent words would give.
@@ -550,6 +674,34 @@ def mutual_information(tokens, n_distances, n_words):
     result = torch.zeros(n_distances)
     for d in range(1, n_distances + 1):
         pairs = tokens[: -d - 1] * n_words + tokens[d + 1 :]
+        table = torch.bincount(pairs, minlength=n_words**2).view(n_words, n_words) / len(pairs)
+        independent = torch.outer(table.sum(1), table.sum(0))
+        seen = table > 0
+        result[d - 1] = (table[seen] * (table[seen] / independent[seen]).log()).sum()
+    return result
+
+
+# %% name="reach-mistake-from-zero"
+# %%mistake reach
+# The first distance here is 0, where each word is paired with itself. Begin at 1.
+def mutual_information(tokens, n_distances, n_words):
+    result = torch.zeros(n_distances)
+    for d in range(n_distances):
+        pairs = tokens[: len(tokens) - d] * n_words + tokens[d:]
+        table = torch.bincount(pairs, minlength=n_words**2).view(n_words, n_words) / len(pairs)
+        independent = torch.outer(table.sum(1), table.sum(0))
+        seen = table > 0
+        result[d] = (table[seen] * (table[seen] / independent[seen]).log()).sum()
+    return result
+
+
+# %% name="reach-mistake-circular"
+# %%mistake reach
+# The end of the text is paired with its beginning. There are N − d pairs at distance d.
+def mutual_information(tokens, n_distances, n_words):
+    result = torch.zeros(n_distances)
+    for d in range(1, n_distances + 1):
+        pairs = tokens * n_words + tokens.roll(-d)
         table = torch.bincount(pairs, minlength=n_words**2).view(n_words, n_words) / len(pairs)
         independent = torch.outer(table.sum(1), table.sum(0))
         seen = table > 0
@@ -604,7 +756,8 @@ def mutual_information(tokens, n_distances, n_words):
 # %% [markdown] name="numbers" question={"points": 4, "difficulty": 2, "minutes": 10, "section": "4.1"}
 # ## 4. Numbers to derive
 #
-# **Three words.** A model gives the words of a text the probabilities 1/2, 1/4 and 1/32. What is the `perplexity`?
+# **Three words.** A model gives the words of a text the probabilities 1/2, 1/4 and 1/32. What is the `perplexity`, to
+# three digits?
 #
 # **A floor.** A source draws words independently: one of two words, with probabilities 3/4 and 1/4. What is the
 # lowest mean loss, in **bits** per word, that a model can have in the long run? Give `floor` to three digits.
@@ -637,7 +790,7 @@ from lmlib.course.checks import check
 check("01_sequence_probability", "numbers", perplexity=perplexity, floor=floor, numbers=numbers, reason=reason)
 
 # %% [markdown] name="numbers-hint-1"
-# Perplexity is a geometric mean: multiply, then take the root of as many words as there are. Write down 1/p for each.
+# Perplexity is a geometric mean. Write down 1/p for each of the n words, multiply, then take the n-th root.
 
 # %% [markdown] name="numbers-hint-2"
 # The floor is the entropy of the source, with logarithms to base 2. For the table: probabilities of all texts sum to 1,
@@ -660,6 +813,26 @@ perplexity = 12.6667
 # That is 1 over the probability of the text. Take the third root: perplexity counts per word.
 perplexity = 256
 
+# %% name="numbers-mistake-loss-in-nats"
+# %%mistake numbers
+# That is the mean loss in nats. Perplexity is exp of it.
+perplexity = 1.848
+
+# %% name="numbers-mistake-loss-in-bits"
+# %%mistake numbers
+# That is the mean loss in bits. Perplexity is 2 to the power of it.
+perplexity = 2.667
+
+# %% name="numbers-mistake-of-probabilities"
+# %%mistake numbers
+# That is the geometric mean of the probabilities. Perplexity takes 1 over each.
+perplexity = 0.1575
+
+# %% name="numbers-mistake-example"
+# %%mistake numbers
+# That is for 1/2, 1/4 and 1/8, the example of the section. The third word here has 1/32.
+perplexity = 4
+
 # %% name="numbers-mistake-nats"
 # %%mistake numbers
 # That is the entropy in nats. In bits, divide by ln 2.
@@ -670,6 +843,11 @@ floor = 0.562
 # One bit is the loss of guessing. A model that knows 3/4 and 1/4 does better.
 floor = 1
 
+# %% name="numbers-mistake-frequent-word"
+# %%mistake numbers
+# That is the loss of the frequent word alone. Take the mean over both words, with their probabilities as weights.
+floor = 0.415
+
 # %% name="numbers-mistake-no-sum"
 # %%mistake numbers
 # The table has that many entries, but they sum to 1, so the last follows from the others.
@@ -679,6 +857,17 @@ numbers = 1000
 # %%mistake numbers
 # That counts a first word and one table of transitions: a Markov chain. The question assumes nothing.
 numbers = 99
+
+# %% name="numbers-mistake-three-tables"
+# %%mistake numbers
+# That counts all entries of the three tables, 10 + 100 + 1000 (or all texts of up to 3 words). Each row sums to 1, so
+# one number of each row is not free.
+numbers = 1110
+
+# %% name="numbers-mistake-three-independent"
+# %%mistake numbers
+# That is for three independent words. The question assumes nothing.
+numbers = 27
 
 # %% name="numbers-mistake-approximation"
 # %%mistake numbers

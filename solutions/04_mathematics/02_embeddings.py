@@ -23,16 +23,16 @@ from lmlib.course.checks import hint
 # %% [markdown] name="table" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "4.2"}
 # ## 1. The gradient of a table
 #
-# An embedding layer has read some words. The gradient of the loss by its output is known. What is the gradient by the
-# table? Write it without autograd.
+# An embedding layer has read some words. The gradient of the loss with respect to its output is known. What is the
+# gradient with respect to the table? Write it without autograd.
 #
 # | | shape | |
 # | --- | --- | --- |
 # | `ids` | (B, T) int64 | the words that were read |
-# | `arriving` | (B, T, C) | the gradient of the loss by each vector that the layer gave out |
+# | `arriving` | (B, T, C) | the gradient of the loss with respect to each output vector of the layer |
 # | `vocab_size` | int | V |
-# | `padding` | int or None | a word whose row must not learn, if there is one |
-# | returns | (V, C) | the gradient by the table |
+# | `padding` | int or None | the word whose row must not learn (any of 0 to V-1), or None |
+# | returns | (V, C) float32 | the gradient with respect to the table |
 #
 # **What usually goes wrong:** a word that stands twice gets one gradient only, and not the sum.
 
@@ -81,7 +81,7 @@ def different(draw):
     return {"ids": torch.tensor([[2, 0, 3]]), "arriving": draw.normal(1, 3, 4), "vocab_size": 5, "padding": None}
 
 
-@table.case(points=2)
+@table.case(points=1)
 def repeated(draw):
     """a batch in which words come several times"""
     ids = torch.tensor([[1, 4, 1, 1], [4, 0, 1, 5]])
@@ -93,6 +93,13 @@ def padded(draw):
     """word 0 is padding and must not learn"""
     ids = torch.tensor([[3, 1, 3, 0, 0], [2, 2, 4, 1, 0]])
     return {"ids": ids, "arriving": draw.normal(2, 5, 4), "vocab_size": 6, "padding": 0}
+
+
+@table.case(points=1)
+def other_padding(draw):
+    """word 3 is padding and must not learn; word 0 does"""
+    ids = torch.tensor([[0, 1, 0, 3, 3], [2, 2, 4, 1, 3]])
+    return {"ids": ids, "arriving": draw.normal(2, 5, 4), "vocab_size": 6, "padding": 3}
 
 
 @table.invariant
@@ -118,6 +125,21 @@ def table_gradient(ids, arriving, vocab_size, padding):
     return gradient
 
 
+# %% name="table-mistake-overwritten-in-a-row"
+# %%mistake table
+# A word that stands twice in one sequence keeps only its last gradient there: `gradient[ids[b]] += …` does not add up.
+# Use `index_add` or the product with the one-hot matrix.
+def table_gradient(ids, arriving, vocab_size, padding):
+    gradient = torch.zeros(vocab_size, arriving.size(-1))
+    for vectors, words in zip(arriving.numpy(), ids.tolist(), strict=True):
+        last = dict(zip(words, vectors, strict=True))
+        for word, vector in last.items():
+            gradient[word] += torch.from_numpy(vector)
+    if padding is not None:
+        gradient[padding] = 0
+    return gradient
+
+
 # %% name="table-mistake-mean"
 # %%mistake table
 # This is the mean over the places of a word. The chain rule sums.
@@ -131,9 +153,20 @@ def table_gradient(ids, arriving, vocab_size, padding):
 
 # %% name="table-mistake-padding"
 # %%mistake table
-# The row of the padding learns. Set its gradient to 0.
+# The row of the padding learns. Set its gradient to 0. (For the word 0, `if padding:` is False: ask
+# `if padding is not None`.)
 def table_gradient(ids, arriving, vocab_size, padding):
     return F.one_hot(ids.flatten(), vocab_size).float().T @ arriving.flatten(0, 1)
+
+
+# %% name="table-mistake-row-zero"
+# %%mistake table
+# The row of word 0 is cleared. The padding is the word that `padding` names.
+def table_gradient(ids, arriving, vocab_size, padding):
+    gradient = F.one_hot(ids.flatten(), vocab_size).float().T @ arriving.flatten(0, 1)
+    if padding is not None:
+        gradient[0] = 0
+    return gradient
 
 
 # %% name="table-mistake-batch-mean"
@@ -141,6 +174,16 @@ def table_gradient(ids, arriving, vocab_size, padding):
 # The sum is divided by the number of places. What arrives is already the gradient of the whole loss: only add it up.
 def table_gradient(ids, arriving, vocab_size, padding):
     gradient = F.one_hot(ids.flatten(), vocab_size).float().T @ arriving.flatten(0, 1) / ids.numel()
+    if padding is not None:
+        gradient[padding] = 0
+    return gradient
+
+
+# %% name="table-mistake-sequence-mean"
+# %%mistake table
+# The sum is divided by B. What arrives is already the gradient of the whole loss: only add it up.
+def table_gradient(ids, arriving, vocab_size, padding):
+    gradient = F.one_hot(ids.flatten(), vocab_size).float().T @ arriving.flatten(0, 1) / len(ids)
     if padding is not None:
         gradient[padding] = 0
     return gradient
@@ -175,7 +218,7 @@ def table_gradient(ids, arriving, vocab_size, padding):
 # | `counts` | (V, U) float32 | how often word w met context c; a whole row or column may be 0 |
 # | `k` | int | how many noise words for each pair |
 # | `power` | float | $\alpha$ |
-# | returns | (V, U) | 0 wherever the pair was never seen |
+# | returns | (V, U) float32 | 0 wherever the pair was never seen |
 #
 # **What usually goes wrong:** the logarithm of 0; a division by an empty row; the power on the wrong side.
 
@@ -227,16 +270,16 @@ def shifted(draw):
 
 @pmi.case(points=1)
 def powered(draw):
-    """noise to the power 3/4"""
-    return {"counts": draw.normal(4, 6).exp() ** 2 * torch.arange(1, 7), "k": 1, "power": 0.75}
+    """noise to the power 3/4, and k = 2"""
+    return {"counts": draw.normal(4, 6).exp() ** 2 * torch.arange(1, 7), "k": 2, "power": 0.75}
 
 
 @pmi.case(points=2)
 def with_zeros(draw):
-    """pairs that were never seen, and an empty row and column"""
+    """pairs that were never seen, and an empty row and column; noise to the power 3/4, and k = 2"""
     counts = torch.from_numpy(draw.rng.poisson(0.6, (8, 8))).float()
     counts[2], counts[:, 1] = 0, 0
-    return {"counts": counts, "k": 1, "power": 0.75}
+    return {"counts": counts, "k": 2, "power": 0.75}
 
 
 @pmi.invariant
@@ -278,6 +321,24 @@ def shifted_ppmi(counts, k, power):
     return torch.where(counts > 0, counts / expected, 1.0).log().clamp(min=0)
 
 
+# %% name="pmi-mistake-base-two"
+# %%mistake pmi
+# The logarithm is to base 2; ln is the natural one, `torch.log`.
+def shifted_ppmi(counts, k, power):
+    noise = counts.sum(0, keepdim=True) ** power
+    expected = k * counts.sum(1, keepdim=True) * noise / noise.sum()
+    return torch.where(counts > 0, counts / expected, 1.0).log2().clamp(min=0)
+
+
+# %% name="pmi-mistake-no-power"
+# %%mistake pmi
+# The power is not used. Noise words are drawn by the frequency of the context to this power.
+def shifted_ppmi(counts, k, power):
+    noise = counts.sum(0, keepdim=True)
+    expected = k * counts.sum(1, keepdim=True) * noise / noise.sum()
+    return torch.where(counts > 0, counts / expected, 1.0).log().clamp(min=0)
+
+
 # %% name="pmi-mistake-power-on-words"
 # %%mistake pmi
 # The power is on the words. Noise replaces the *context*: the power belongs on the sums of the columns.
@@ -294,6 +355,15 @@ def shifted_ppmi(counts, k, power):
 def shifted_ppmi(counts, k, power):
     noise = counts.sum(0, keepdim=True) ** power
     expected = k * counts.sum(1, keepdim=True) * noise / counts.sum()
+    return torch.where(counts > 0, counts / expected, 1.0).log().clamp(min=0)
+
+
+# %% name="pmi-mistake-power-of-share"
+# %%mistake pmi
+# The share N_c/N is raised to the power, and then the shares no longer sum to 1. Divide by their sum over all contexts.
+def shifted_ppmi(counts, k, power):
+    noise = (counts.sum(0, keepdim=True) / counts.sum()) ** power
+    expected = k * counts.sum(1, keepdim=True) * noise
     return torch.where(counts > 0, counts / expected, 1.0).log().clamp(min=0)
 
 
@@ -346,12 +416,12 @@ noise = counts.sum(0, keepdim=False) ** power
 # | `v` | (B, C) | vectors of the words |
 # | `u` | (B, C) | vectors of their true contexts |
 # | `noise` | (B, K, C) | vectors of the noise words |
-# | returns `loss` | (B,) | one number a pair |
-# | returns `by_v` | (B, C) | the gradient of its pair's loss by each word vector |
-# | returns `by_u` | (B, C) | the gradient by each context vector |
-# | returns `by_noise` | (B, K, C) | the gradient by each noise vector |
+# | returns `loss` | (B,) | one number per pair |
+# | returns `by_v` | (B, C) | for each word vector, the gradient of the loss of its pair |
+# | returns `by_u` | (B, C) | the same for each context vector |
+# | returns `by_noise` | (B, K, C) | the same for each noise vector |
 #
-# Products may be as large as 200.
+# All tensors are float32, the results too. Products may be as large as 200.
 #
 # **What usually goes wrong:** a sign; a noise word treated as true; σ rounds to 0 and its logarithm is −∞.
 
@@ -426,10 +496,22 @@ def loss_is_positive(got, inputs):
 
 # %% name="sgns-mistake-overflow"
 # %%mistake sgns
-# σ(−200) is 0 in float32, and its logarithm minus infinity. Use `F.softplus` or `F.logsigmoid`.
+# One of two overflows: σ(−200) is 0 in float32 and its logarithm minus infinity, or e^200 is infinite. `F.softplus` and
+# `F.logsigmoid` are safe.
 def skip_gram(v, u, noise):
     true, false = (v * u).sum(1), (noise @ v[:, :, None]).squeeze(2)
     loss = -torch.sigmoid(true).log() - torch.sigmoid(-false).log().sum(1)
+    error, noise_error = torch.sigmoid(true)[:, None] - 1, torch.sigmoid(false)[:, :, None]
+    return loss, error * u + (noise_error * noise).sum(1), error * v, noise_error * v[:, None]
+
+
+# %% name="sgns-mistake-small-number"
+# %%mistake sgns
+# The small number inside the logarithm caps each term of the loss, at about 20 for 1e-9. Use `F.softplus` or
+# `F.logsigmoid`.
+def skip_gram(v, u, noise):
+    true, false = (v * u).sum(1), (noise @ v[:, :, None]).squeeze(2)
+    loss = -(torch.sigmoid(true) + 1e-9).log() - (torch.sigmoid(-false) + 1e-9).log().sum(1)
     error, noise_error = torch.sigmoid(true)[:, None] - 1, torch.sigmoid(false)[:, :, None]
     return loss, error * u + (noise_error * noise).sum(1), error * v, noise_error * v[:, None]
 
@@ -441,6 +523,39 @@ def skip_gram(v, u, noise):
     true, false = (v * u).sum(1), (noise @ v[:, :, None]).squeeze(2)
     loss = F.softplus(-true) + F.softplus(-false).sum(1)
     error, noise_error = torch.sigmoid(true)[:, None] - 1, torch.sigmoid(false)[:, :, None] - 1
+    return loss, error * u + (noise_error * noise).sum(1), error * v, noise_error * v[:, None]
+
+
+# %% name="sgns-mistake-noise-sign-in-loss"
+# %%mistake sgns
+# The gradients are right, but the loss treats the noise as true: its products should be small, so its term is
+# −ln σ(−x).
+def skip_gram(v, u, noise):
+    true, false = (v * u).sum(1), (noise @ v[:, :, None]).squeeze(2)
+    loss = F.softplus(-true) + F.softplus(-false).sum(1)
+    error, noise_error = torch.sigmoid(true)[:, None] - 1, torch.sigmoid(false)[:, :, None]
+    return loss, error * u + (noise_error * noise).sum(1), error * v, noise_error * v[:, None]
+
+
+# %% name="sgns-mistake-exchanged"
+# %%mistake sgns
+# `by_v` and `by_u` have changed places. The derivative by one vector has the *other* vector in it: `by_v` is made of
+# `u` and the noise.
+def skip_gram(v, u, noise):
+    true, false = (v * u).sum(1), (noise @ v[:, :, None]).squeeze(2)
+    loss = F.softplus(-true) + F.softplus(false).sum(1)
+    error, noise_error = torch.sigmoid(true)[:, None] - 1, torch.sigmoid(false)[:, :, None]
+    return loss, error * v, error * u + (noise_error * noise).sum(1), noise_error * v[:, None]
+
+
+# %% name="sgns-mistake-derivative-of-sigmoid"
+# %%mistake sgns
+# This is the derivative of σ, not of ln σ: the derivative of ln σ(x) is 1 − σ(x).
+def skip_gram(v, u, noise):
+    true, false = (v * u).sum(1), (noise @ v[:, :, None]).squeeze(2)
+    loss = F.softplus(-true) + F.softplus(false).sum(1)
+    p, q = torch.sigmoid(true)[:, None], torch.sigmoid(false)[:, :, None]
+    error, noise_error = -p * (1 - p), q * (1 - q)
     return loss, error * u + (noise_error * noise).sum(1), error * v, noise_error * v[:, None]
 
 
@@ -508,11 +623,11 @@ def skip_gram(v, u, noise):
 # 40$ times. Skip-gram with k = 5 and noise by frequency has converged, with vectors long enough. What is the
 # `product` $v_w\cdot u_c$? Three digits.
 #
-# **Never seen.** Another pair has $N_w = 100$, $N_c = 200$ and never met. How often should chance have brought them
-# together (`expected`)?
+# **Never seen.** Another pair of the same corpus has $N_w = 100$, $N_c = 200$ and never met. How many meetings would
+# you expect by chance (`expected`)?
 #
-# **A tied table.** A model has V = 1000, C = 64 and 100 000 parameters besides its tables. By what `factor` is the
-# untied model larger than the tied one? Three digits.
+# **A tied table.** A model has V = 1000, C = 64 and 100 000 parameters besides its tables. Divide the number of all
+# parameters of the untied model by that of the tied one: what is this `factor`? Three digits.
 #
 # **A cosine.** In a model two words have cosine 0.5. What do you conclude? Set `conclusion` to its letter.
 #
@@ -561,6 +676,26 @@ product = 2.996
 # That is the value in bits. The sigmoid is made with e: natural logarithms.
 product = 2
 
+# %% name="reading-mistake-k-added"
+# %%mistake reading
+# The shift has the wrong sign: more noise lowers the product.
+product = 4.605
+
+# %% name="reading-mistake-shift-alone"
+# %%mistake reading
+# That is the shift, ln 5, alone. Subtract it from the PMI.
+product = 1.609
+
+# %% name="reading-mistake-no-logarithm"
+# %%mistake reading
+# That is the quotient. The product is its natural logarithm.
+product = 4
+
+# %% name="reading-mistake-neither"
+# %%mistake reading
+# That is the quotient under the logarithm of the PMI. Take its natural logarithm, and subtract ln 5.
+product = 20
+
 # %% name="reading-mistake-with-k"
 # %%mistake reading
 # Chance alone gives N_w · N_c / N. The factor k belongs to the noise of the training, not to the text.
@@ -568,8 +703,18 @@ expected = 10
 
 # %% name="reading-mistake-zero"
 # %%mistake reading
-# They never met, but the question is how often they should have by chance: N_w · N_c / N.
+# They never met, but the question is how often they would meet by chance: N_w · N_c / N.
 expected = 0
+
+# %% name="reading-mistake-probability"
+# %%mistake reading
+# That is the probability that one pair of the corpus is this one. Times N it is a number of meetings.
+expected = 0.0002
+
+# %% name="reading-mistake-share"
+# %%mistake reading
+# That is the context's share, N_c / N: the chance at one place. The word stands at N_w places.
+expected = 0.02
 
 # %% name="reading-mistake-double"
 # %%mistake reading
@@ -580,6 +725,21 @@ factor = 2
 # %%mistake reading
 # That is the tied model as a share of the untied one. The question asks for the other way round.
 factor = 0.719
+
+# %% name="reading-mistake-tied-without-table"
+# %%mistake reading
+# The tied model has a table too: 164 000 parameters.
+factor = 2.28
+
+# %% name="reading-mistake-one-table"
+# %%mistake reading
+# That is 164 000 over 100 000, one table and none. The tied model has one table, the untied model two.
+factor = 1.64
+
+# %% name="reading-mistake-difference"
+# %%mistake reading
+# That is by how much the untied model is larger. The question asks for the quotient of the two.
+factor = 0.39
 
 # %% name="reading-mistake-zero-cosine"
 # %%mistake reading

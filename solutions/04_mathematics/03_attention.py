@@ -22,8 +22,9 @@ from lmlib.course.checks import hint
 # %% [markdown] name="backward" question={"points": 6, "difficulty": 4, "minutes": 30, "section": "4.3"}
 # ## 1. The backward pass of causal attention
 #
-# For $O = \mathrm{softmax}(QK^\top/\sqrt D)\,V$ the gradient $dO$ of the loss by the output is given. Compute the
-# gradients by query, key and value, without autograd. If `causal`, position t attends to positions up to t only.
+# For $O = \mathrm{softmax}(QK^\top/\sqrt D)\,V$ the gradient $dO$ of the loss with respect to the output is given.
+# Compute the gradients with respect to query, key and value, without autograd. If `causal`, position t attends to
+# positions up to t only, t included.
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -34,8 +35,10 @@ from lmlib.course.checks import hint
 # | returns `by_query`, `by_key` | (B, T, D) | $dQ$, $dK$ |
 # | returns `by_value` | (B, T, D_v) | $dV$ |
 #
+# All tensors are float32, the results too.
+#
 # **What usually goes wrong:** the scale is used once, in the forward pass, but belongs in the backward pass as
-# well; the average in the softmax's derivative is forgotten; the average runs over the wrong axis.
+# well; the weighted average in the softmax's derivative is forgotten; it runs over the wrong axis.
 
 
 # %% name="backward-answer"
@@ -65,7 +68,8 @@ check("03_attention", "backward", attention_backward)
 # Compute the weights P first, as in the forward pass. Then walk back: dV = Pᵀ dO and dP = dO Vᵀ.
 
 # %% [markdown] name="backward-hint-2"
-# Through the softmax: dA = P ∘ (dP − average), where the average of a row is Σ P·dP over its keys.
+# Through the softmax: dA = P ∘ (dP − average). The average of a row has the weights P: it is the sum Σ P·dP over its
+# keys.
 
 # %% [markdown] name="backward-hint-3"
 # The scores are Q Kᵀ / √D: dQ = dA K / √D and dK = dAᵀ Q / √D. Masked places need no care: their P is 0.
@@ -79,7 +83,7 @@ backward = FunctionQuestion(
     "attention_backward",
     returns=("by_query", "by_key", "by_value"),
     atol=1e-4,
-    because="three products of float32 matrices with sums of at most 8 terms",
+    because="three products of float32 matrices with sums of at most 9 terms",
 )
 
 
@@ -91,10 +95,11 @@ def drawn(draw, batch, length, width, width_of_values, causal):
 
 @backward.case(points=1)
 def equal_scores(draw):
-    """two positions with equal scores: the weights are 1/2 and 1/2"""
-    query, key = torch.ones(1, 2, 4), torch.tensor([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]]])
-    value, arriving = torch.tensor([[[1.0], [5.0]]]), torch.tensor([[[1.0], [0.0]]])
-    return {"query": query, "key": key, "value": value, "arriving": arriving, "causal": False}
+    """two positions with equal scores, the same in both sequences: the weights are 1/2 and 1/2, and D = 9"""
+    query, key = torch.ones(1, 2, 9), torch.eye(9)[None, :2]
+    value, arriving = torch.tensor([[[1.0, 0.0, 2.0, 3.0], [5.0, 1.0, 0.0, 2.0]]]), torch.eye(4)[None, :2]
+    one = {"query": query, "key": key, "value": value, "arriving": arriving}
+    return {**{name: tensor.repeat(2, 1, 1) for name, tensor in one.items()}, "causal": False}
 
 
 @backward.case(points=2)
@@ -106,18 +111,18 @@ def without_mask(draw):
 @backward.case(points=3)
 def with_mask(draw):
     """a batch with the causal mask"""
-    return drawn(draw, 2, 6, 8, 8, causal=True)
+    return drawn(draw, 2, 6, 8, 5, causal=True)
 
 
 @backward.invariant
 def shift_of_keys(got, inputs):
-    """one vector added to all keys changes nothing, so the gradients by the keys must sum to 0 over the keys"""
+    """one vector added to all keys changes nothing, so `by_key` must sum to 0 over the keys"""
     return bool((got[1].sum(1).abs() < 1e-3).all())
 
 
 @backward.invariant
 def first_sees_itself(got, inputs):
-    """a causal first position sees itself alone: its weight is always 1, and its query's gradient 0"""
+    """a causal first position sees itself alone, with weight 1 whatever its query is: its `by_query` must be 0"""
     return not inputs["causal"] or bool((got[0][:, 0].abs() < 1e-4).all())
 
 
@@ -148,6 +153,34 @@ def attention_backward(query, key, value, arriving, causal):
     return by_scores @ key, by_scores.mT @ query, weights.mT @ arriving
 
 
+# %% name="backward-mistake-no-scale-at-all"
+# %%mistake backward
+# The scale is missing in both passes: the scores are Q Kᵀ/√D, and dQ and dK carry the factor too.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1.0
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-mistake-width-of-values"
+# %%mistake backward
+# The scale has the width of the values. Scores are products of queries and keys: it is 1/√D.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(value.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
 # %% name="backward-mistake-plain-mean"
 # %%mistake backward
 # The plain mean of dP is subtracted. The average must be taken with the weights P.
@@ -159,6 +192,33 @@ def attention_backward(query, key, value, arriving, causal):
     weights = torch.softmax(scores, dim=-1)
     by_weights = arriving @ value.mT
     by_scores = weights * (by_weights - by_weights.mean(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-mistake-mean-of-products"
+# %%mistake backward
+# The average is Σ P·dP / T. The weights P sum to 1 already: their average is the *sum* Σ P·dP.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).mean(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-mistake-diagonal"
+# %%mistake backward
+# Only the diagonal of the Jacobian is used, p(1 − p). Each weight depends on all scores of its row: J = diag(p) − p pᵀ.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_scores = weights * (1 - weights) * (arriving @ value.mT)
     return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
 
 
@@ -202,6 +262,35 @@ def attention_backward(query, key, value, arriving, causal):
     return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
 
 
+# %% name="backward-mistake-mask-on-diagonal"
+# %%mistake backward
+# The mask covers the diagonal as well. Position t attends to itself, too; without it the first position has nothing
+# left, hence NaN.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    scores = query @ key.mT * scale
+    if causal:
+        scores = scores.masked_fill(torch.ones_like(scores).triu().bool(), -math.inf)
+    weights = torch.softmax(scores, dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
+# %% name="backward-mistake-mask-after-softmax"
+# %%mistake backward
+# The mask cuts the weights after the softmax, so they no longer sum to 1. Put minus infinity into the scores, before
+# the softmax.
+def attention_backward(query, key, value, arriving, causal):
+    scale = 1 / math.sqrt(query.size(-1))
+    weights = torch.softmax(query @ key.mT * scale, dim=-1)
+    if causal:
+        weights = weights.tril()
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
+    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+
+
 # %% name="backward-other-jacobian"
 # %%other backward
 # With the Jacobian diag(p) - p pᵀ of each row, and einsum.
@@ -238,8 +327,8 @@ def attention_backward(query, key, value, arriving, causal):
 # %% [markdown] name="heads" question={"points": 5, "difficulty": 3, "minutes": 20, "section": "4.3"}
 # ## 2. Heads as a sum
 #
-# Write a layer of self-attention as a sum over heads. Give the two matrices that describe each head, and what each
-# head adds.
+# Write a layer of self-attention, without a mask and without biases, as a sum over heads. Give the two matrices that
+# describe each head, and what each head adds.
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -250,6 +339,8 @@ def attention_backward(query, key, value, arriving, causal):
 # | returns `qk` | (H, C, C) | scores of head h are `x @ qk[h] @ x.T`, the scale included |
 # | returns `ov` | (H, C, C) | what is handed over: `x @ ov[h]` |
 # | returns `each` | (H, T, C) | what each head adds; their sum is the layer's output |
+#
+# All tensors are float32, the results too.
 #
 # **What usually goes wrong:** a head takes columns of `w_out` where it owns rows; the scale has the root of C.
 
@@ -312,8 +403,8 @@ def three_heads(draw):
 
 @heads.case(points=2)
 def narrow_heads(draw):
-    """eight heads of one feature"""
-    return layer(draw, 3, 8, 8)
+    """four heads of two features"""
+    return layer(draw, 3, 8, 4)
 
 
 @heads.invariant
@@ -346,6 +437,39 @@ def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
     return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
 
 
+# %% name="heads-mistake-scale-outside"
+# %%mistake heads
+# `each` is right, but the scale is not in `qk`: the scores must be `x @ qk[h] @ x.T` as they stand.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(s, s + D) for s in range(0, x.size(1), D)]
+    qk = torch.stack([w_query[:, o] @ w_key[:, o].mT for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT / math.sqrt(D), dim=-1) @ x @ ov
+
+
+# %% name="heads-mistake-no-scale"
+# %%mistake heads
+# The scale is missing: the scores of a head are its products of queries and keys, divided by √D.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(s, s + D) for s in range(0, x.size(1), D)]
+    qk = torch.stack([w_query[:, o] @ w_key[:, o].mT for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
+
+
+# %% name="heads-mistake-no-root"
+# %%mistake heads
+# The scores are divided by D, not by its root.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    D = x.size(1) // n_heads
+    own = [slice(s, s + D) for s in range(0, x.size(1), D)]
+    qk = torch.stack([w_query[:, o] @ w_key[:, o].mT / D for o in own])
+    ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
+
+
 # %% name="heads-mistake-swapped"
 # %%mistake heads
 # Query and key have changed places: this is the transpose of W_QK. The query's word stands on the left.
@@ -365,6 +489,18 @@ def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
     own = [slice(h, None, n_heads) for h in range(n_heads)]
     qk = torch.stack([w_query[:, o] @ w_key[:, o].mT / math.sqrt(D) for o in own])
     ov = torch.stack([w_value[:, o] @ w_out[o] for o in own])
+    return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
+
+
+# %% name="heads-mistake-reshape"
+# %%mistake heads
+# `reshape(H, C, D)` cuts the heads out of the rows: it does not move an axis. Take columns, or
+# `reshape(C, H, D).transpose(0, 1)`.
+def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
+    C = x.size(1)
+    D = C // n_heads
+    q, k, v = (w.reshape(n_heads, C, D) for w in (w_query, w_key, w_value))
+    qk, ov = q @ k.mT / math.sqrt(D), v @ w_out.reshape(n_heads, D, C)
     return qk, ov, torch.softmax(x @ qk @ x.mT, dim=-1) @ x @ ov
 
 
@@ -410,16 +546,16 @@ def sum_of_heads(x, w_query, w_key, w_value, w_out, n_heads):
 # ## 3. Numbers to derive
 #
 # **Operations.** A layer of attention has C = 64, H = 8 and no biases. At which length T do the scores and the
-# mixing ($4T^2C$ FLOPs) cost as much as its four matrices (`crossover`)? And what multiple of its FLOPs at that
-# length does the whole layer need at twice the length (`growth`)?
+# mixing ($4T^2C$ FLOPs) cost as much as its four matrices (`crossover`)? Then this length is doubled. By what factor do
+# the FLOPs of the whole layer grow, the four matrices included (`growth`)?
 #
 # **A rank.** C = 768, H = 12. What is the largest `rank` that the matrix $W_{QK}$ of one head can have?
 #
-# **Saturation.** Two keys get the weights 0.99 and 0.01. What is the `slope`, the derivative of the first weight by
-# its own score? Three digits.
+# **Saturation.** Two keys get the weights 0.99 and 0.01. What is the `slope`, the derivative of the first weight with
+# respect to its own score? Three digits.
 #
-# **A bias.** A layer without positions adds a learned bias to its keys, and none to its queries. What does training
-# do to this bias? Set `bias` to its letter.
+# **A bias.** A layer without positions adds a learned bias to its keys. What does training do to this bias? (There is
+# no weight decay.) Set `bias` to its letter.
 #
 # - **a** It learns which words are looked at most.
 # - **b** Nothing: its gradient is exactly zero, for it adds the same number to all scores of a query.
@@ -446,8 +582,8 @@ from lmlib.course.checks import check
 check("03_attention", "numbers", crossover=crossover, growth=growth, rank=rank, slope=slope, bias=bias)
 
 # %% [markdown] name="numbers-hint-1"
-# The four matrices cost 8TC². Set both parts equal. At that length call each part 1; what is each part at twice the
-# length?
+# The four matrices cost 8TC². Set both parts equal. At that length call each part 1. What is each part at twice the
+# length, and what is their sum over the sum before?
 
 # %% [markdown] name="numbers-hint-2"
 # W_QK is a product of a (C, D) and a (D, C) matrix. The derivative of a softmax weight by its own score is p(1 − p).
@@ -470,6 +606,16 @@ crossover = 64
 # That is twice the width of a head. All heads together have width C, and the FLOPs do not depend on their number.
 crossover = 16
 
+# %% name="numbers-mistake-one-matrix"
+# %%mistake numbers
+# That is for one matrix, 2TC² FLOPs. There are four.
+crossover = 32
+
+# %% name="numbers-mistake-not-divided"
+# %%mistake numbers
+# That counts in parts of which the layer had two before: 6 over 2.
+growth = 6
+
 # %% name="numbers-mistake-four"
 # %%mistake numbers
 # Only the part with T² grows fourfold. The four matrices grow twofold, and at T = 128 they are half of the work.
@@ -490,6 +636,11 @@ rank = 768
 # That is the number of heads. The rank is bounded by the width of one head, C / H.
 rank = 12
 
+# %% name="numbers-mistake-eight-heads"
+# %%mistake numbers
+# That is 768 / 8. This layer has 12 heads.
+rank = 96
+
 # %% name="numbers-mistake-weight"
 # %%mistake numbers
 # That is the weight. Raising the score also raises the sum below the fraction line: p(1 − p).
@@ -497,8 +648,18 @@ slope = 0.99
 
 # %% name="numbers-mistake-squared"
 # %%mistake numbers
-# That is p². The derivative is p − p² = p(1 − p).
+# That is p² (or the difference of the two weights). The derivative is p − p² = p(1 − p).
 slope = 0.9801
+
+# %% name="numbers-mistake-other-score"
+# %%mistake numbers
+# That is the derivative with respect to the *other* score.
+slope = -0.0099
+
+# %% name="numbers-mistake-other-weight"
+# %%mistake numbers
+# That is the other weight, or p(1 − p) rounded too far: give three digits.
+slope = 0.01
 
 # %% name="numbers-mistake-learns"
 # %%mistake numbers

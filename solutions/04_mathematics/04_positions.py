@@ -28,14 +28,13 @@ from lmlib.course.checks import hint
 # | | shape | |
 # | --- | --- | --- |
 # | `places` | (T,) float | any places, in any order, also halves and negative ones |
-# | `d_model` | int | C; if it is odd, raise a `ValueError` that says what was given |
+# | `d_model` | int | C; if it is odd, raise a `ValueError`, best one that says what was given |
 # | `base` | float | 10000 in the paper |
-# | returns | (T, C) | one row for each place |
+# | returns | (T, C), in the dtype of `places` | one row for each place |
 #
 # Write it with torch's elementary functions. `lmlib.positions` is not allowed here: it would be the answer.
 #
-# **What usually goes wrong:** the exponent counts pairs where it should count entries, or the sines stand
-# together in one half.
+# **What usually goes wrong:** the exponent is $i/C$ where it must be $2i/C$, or the sines stand together in one half.
 
 
 # %% name="clock-answer"
@@ -91,14 +90,14 @@ def a_wide_table(draw):
 
 @clock.case(points=1)
 def any_places(draw):
-    """places that are no whole numbers, in no order, some negative"""
+    """places that are not whole numbers, in any order, some negative"""
     return {"places": 20 * draw.normal(7), "d_model": 8, "base": 500.0}
 
 
 @clock.case(points=1)
 def refused(draw):
     """an odd width: a ValueError"""
-    return {"places": torch.arange(3.0), "d_model": 7, "base": 10_000.0}
+    return {"places": torch.arange(3.0), "d_model": 1, "base": 10_000.0}
 
 
 @clock.invariant
@@ -146,8 +145,8 @@ def clock(places, d_model, base):
 
 # %% name="clock-mistake-rate-for-each-entry"
 # %%mistake clock
-# Sine and cosine of a pair have different rates here, because the exponent counts entries. Then they are no point
-# on one circle, and a shift is no rotation.
+# Sine and cosine of a pair have different rates here: the exponent runs 0, 1, 2, 3, … through the entries. Both entries
+# of pair i have the exponent 2i/C. Else they are no point on one circle, and a shift is no rotation.
 def clock(places, d_model, base):
     if d_model % 2:
         raise ValueError(f"odd: {d_model}")
@@ -179,6 +178,50 @@ def clock(places, d_model, base):
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
 
 
+# %% name="clock-mistake-counted-twice"
+# %%mistake clock
+# The exponent is counted twice. `torch.arange(0, d_model, 2)` already gives 2i: the factor 2 must not come again.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (-2 * torch.arange(0, d_model, 2) / d_model)
+    angles = places[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+# %% name="clock-mistake-growing"
+# %%mistake clock
+# The minus in the exponent is missing: the rates grow from pair to pair. They must fall, from 1 down to almost 1/base.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (torch.arange(0, d_model, 2) / d_model)
+    angles = places[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+# %% name="clock-mistake-from-one"
+# %%mistake clock
+# The pairs are numbered from 1. The first pair has i = 0, so its rate is 1.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = base ** (-torch.arange(2, d_model + 2, 2) / d_model)
+    angles = places[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+# %% name="clock-mistake-base-written-in"
+# %%mistake clock
+# The base is written in as 10000. It is an argument, and some cases have another one.
+def clock(places, d_model, base):
+    if d_model % 2:
+        raise ValueError(f"odd: {d_model}")
+    rates = 10_000.0 ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = places[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
 # %% name="clock-other-slices"
 # %%other clock
 # An empty table, filled by slices.
@@ -206,8 +249,9 @@ def clock(places, d_model, base):
 # %% [markdown] name="shift" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "4.4"}
 # ## 2. One matrix that moves every place
 #
-# Write the matrix $M_k$ with $\mathrm{PE}(p + k) = M_k\,\mathrm{PE}(p)$ for every place $p$, where
-# $\mathrm{PE}(p)$ is a row of the table of question 1, taken as a column: sin, cos, sin, cos, and so on.
+# Write the matrix $M_k$ with $\mathrm{PE}(p + k) = M_k\,\mathrm{PE}(p)$ for every place $p$. Here $\mathrm{PE}(p)$ is a
+# row of the table of question 1 in another order, taken as a column: first all C/2 sines, then all C/2 cosines. So
+# the two entries of pair $i$ are $i$ and $i + C/2$, as in question 3. (The matrix in section 4.4 is for neighbours.)
 #
 # | | shape | |
 # | --- | --- | --- |
@@ -216,21 +260,17 @@ def clock(places, d_model, base):
 # | `base` | float | as in question 1 |
 # | returns | (C, C) float32 | $M_k$ |
 #
-# **What usually goes wrong:** the sign of one sine. The pair here is (sin, cos), not (cos, sin) as in most books on
-# rotations. Test your matrix on a place that you know.
+# **What usually goes wrong:** neighbours are paired; the sign of one sine. The pair here is (sin, cos), not (cos, sin)
+# as in most books on rotations. Test your matrix on a place that you know.
 
 
 # %% name="shift-answer"
 def shift_matrix(k: float, d_model: int, base: float) -> Tensor:
     """The matrix (C, C) that moves every position vector by k places."""
     ### BEGIN SOLUTION
-    matrix = torch.zeros(d_model, d_model)
-    for i in range(0, d_model, 2):
-        angle = k * base ** (-i / d_model)
-        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
-        matrix[i, i + 1] = math.sin(angle)
-        matrix[i + 1, i] = -math.sin(angle)
-    return matrix
+    angles = k * base ** (-torch.arange(0, d_model, 2) / d_model)  # (C/2,)
+    cos, sin = angles.cos().diag(), angles.sin().diag()  # (C/2, C/2)
+    return torch.cat([torch.cat([cos, sin], dim=1), torch.cat([-sin, cos], dim=1)])
     ### END SOLUTION
 
 
@@ -244,7 +284,8 @@ check("04_positions", "shift", shift_matrix)
 # $b = \omega k$, and read off the four numbers.
 
 # %% [markdown] name="shift-hint-2"
-# Each pair has its own 2 by 2 block on the diagonal; all else is 0. The angle of block $i$ is $k\,\omega_i$.
+# Cut $M_k$ into four parts of C/2 by C/2. Each part is a diagonal matrix: new sines from old sines, new sines from old
+# cosines, and so on. The angle of pair $i$ is $k\,\omega_i$.
 
 # %% name="shift-parts"
 shift = FunctionQuestion(
@@ -263,8 +304,8 @@ def one_pair(draw):
 
 @shift.case(points=2)
 def several_pairs(draw):
-    """three pairs, five places forward, base 100"""
-    return {"k": 5.0, "d_model": 6, "base": 100.0}
+    """three pairs, five places forward, base 50"""
+    return {"k": 5.0, "d_model": 6, "base": 50.0}
 
 
 @shift.case(points=1)
@@ -279,76 +320,104 @@ def it_is_a_rotation(got, inputs):
     return torch.allclose(got.T @ got, torch.eye(len(got), dtype=got.dtype), atol=1e-5)
 
 
+# %% name="shift-mistake-sign-of-k"
+# %%mistake shift
+# The sign of k is lost. A negative k must move back, so that all sines change their sign.
+def shift_matrix(k, d_model, base):
+    angles = abs(k) * base ** (-torch.arange(0, d_model, 2) / d_model)
+    cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
+    return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
+
+
 # %% name="shift-mistake-backwards"
 # %%mistake shift
-# This matrix moves the places back: it is the transpose of the right one. With (sin, cos) as the pair, the minus stands
-# below the diagonal.
+# This matrix moves the places back: it is the transpose of the right one. With the sines first, the minus stands in the
+# lower left part.
 def shift_matrix(k, d_model, base):
-    matrix = torch.zeros(d_model, d_model)
-    for i in range(0, d_model, 2):
-        angle = k * base ** (-i / d_model)
-        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
-        matrix[i, i + 1] = -math.sin(angle)
-        matrix[i + 1, i] = math.sin(angle)
-    return matrix
+    angles = k * base ** (-torch.arange(0, d_model, 2) / d_model)
+    cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
+    return torch.cat([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)])
 
 
 # %% name="shift-mistake-no-minus"
 # %%mistake shift
-# Both sines have the same sign. Such a block changes lengths, so it is no rotation: cos(a+b) has a minus in it.
+# Both sines have the same sign. Such a matrix changes lengths, so it is no rotation: cos(a+b) has a minus in it.
 def shift_matrix(k, d_model, base):
-    matrix = torch.zeros(d_model, d_model)
-    for i in range(0, d_model, 2):
-        angle = k * base ** (-i / d_model)
-        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
-        matrix[i, i + 1] = matrix[i + 1, i] = math.sin(angle)
-    return matrix
+    angles = k * base ** (-torch.arange(0, d_model, 2) / d_model)
+    cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
+    return torch.cat([torch.cat([cos, sin], 1), torch.cat([sin, cos], 1)])
 
 
 # %% name="shift-mistake-one-rate"
 # %%mistake shift
 # Every pair turns by the same angle. Each hand has a rate of its own, and only the first is 1 radian a place.
 def shift_matrix(k, d_model, base):
-    matrix = torch.zeros(d_model, d_model)
-    for i in range(0, d_model, 2):
-        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(k)
-        matrix[i, i + 1] = math.sin(k)
-        matrix[i + 1, i] = -math.sin(k)
-    return matrix
-
-
-# %% name="shift-mistake-halves"
-# %%mistake shift
-# The blocks are laid out for a table with all sines in the first half. Here a sine and its cosine are neighbours.
-def shift_matrix(k, d_model, base):
-    angles = k * base ** (-torch.arange(0, d_model, 2) / d_model)
+    angles = torch.full((d_model // 2,), float(k))
     cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
-    return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)], 0)
+    return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
+
+
+# %% name="shift-mistake-neighbours"
+# %%mistake shift
+# This is the matrix of section 4.4, where a sine and its cosine are neighbours. Here all sines come first: entry i
+# belongs to entry i + C/2.
+def shift_matrix(k, d_model, base):
+    rates = base ** (-torch.arange(0, d_model, 2) / d_model)
+    cos, sin = (k * rates).cos(), (k * rates).sin()
+    blocks = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)
+    return torch.block_diag(*blocks)
 
 
 # %% name="shift-mistake-exponent"
 # %%mistake shift
-# The rate of the block at row i is base^(-i/C), because i already counts entries. Here it is counted twice, and the
-# hands slow down too fast.
+# The exponent is counted twice: `torch.arange(0, d_model, 2)` already gives 2i. The hands slow down too fast.
 def shift_matrix(k, d_model, base):
+    angles = k * base ** (-2 * torch.arange(0, d_model, 2) / d_model)
+    cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
+    return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
+
+
+# %% name="shift-mistake-half-exponent"
+# %%mistake shift
+# The exponent is i/C where it must be 2i/C: the rates fall only half of the way.
+def shift_matrix(k, d_model, base):
+    angles = k * base ** (-torch.arange(d_model // 2) / d_model)
+    cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
+    return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
+
+
+# %% name="shift-mistake-base-written-in"
+# %%mistake shift
+# The base is written in as 10000. It is an argument, and one case has another one.
+def shift_matrix(k, d_model, base):
+    angles = k * 10_000.0 ** (-torch.arange(0, d_model, 2) / d_model)
+    cos, sin = torch.diag(angles.cos()), torch.diag(angles.sin())
+    return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])
+
+
+# %% name="shift-other-loop"
+# %%other shift
+# Pair by pair, number by number.
+def shift_matrix(k, d_model, base):
+    half = d_model // 2
     matrix = torch.zeros(d_model, d_model)
-    for i in range(0, d_model, 2):
-        angle = k * base ** (-2 * i / d_model)
-        matrix[i, i] = matrix[i + 1, i + 1] = math.cos(angle)
-        matrix[i, i + 1] = math.sin(angle)
-        matrix[i + 1, i] = -math.sin(angle)
+    for i in range(half):
+        angle = k / base ** (2 * i / d_model)
+        matrix[i, i] = matrix[i + half, i + half] = math.cos(angle)
+        matrix[i, i + half], matrix[i + half, i] = math.sin(angle), -math.sin(angle)
     return matrix
 
 
-# %% name="shift-other-block-diagonal"
+# %% name="shift-other-reordered"
 # %%other shift
-# The blocks as tensors, and torch puts them on the diagonal.
+# The matrix for neighbours, its rows and columns in the other order.
 def shift_matrix(k, d_model, base):
     blocks = []
     for i in range(d_model // 2):
         c, s = math.cos(k / base ** (2 * i / d_model)), math.sin(k / base ** (2 * i / d_model))
         blocks.append(torch.tensor([[c, s], [-s, c]]))
-    return torch.block_diag(*blocks)
+    order = torch.cat([torch.arange(0, d_model, 2), torch.arange(1, d_model, 2)])
+    return torch.block_diag(*blocks)[order][:, order]
 
 
 # %% name="shift-other-exponential"
@@ -356,8 +425,8 @@ def shift_matrix(k, d_model, base):
 # A rotation is the exponential of its generator: one place further, infinitely often in infinitely small steps.
 def shift_matrix(k, d_model, base):
     generator = torch.zeros(d_model, d_model, dtype=torch.float64)
-    even = torch.arange(0, d_model, 2)
-    generator[even, even + 1] = k * base ** (-even.double() / d_model)
+    first = torch.arange(d_model // 2)
+    generator[first, first + d_model // 2] = k * base ** (-2 * first.double() / d_model)
     return torch.linalg.matrix_exp(generator - generator.T).float()
 
 
@@ -375,7 +444,7 @@ def shift_matrix(k, d_model, base):
 # | `query`, `key` | (T, D), (S, D) | D is even |
 # | `query_places`, `key_places` | (T,), (S,) float | where they stand |
 # | `base` | float | |
-# | returns | (T, S) | scores, before any softmax |
+# | returns | (T, S), in the dtype of `query` | scores, before any softmax |
 #
 # `lmlib.positions` is not allowed here.
 #
@@ -549,6 +618,69 @@ def rotary_scores(query, key, query_places, key_places, base):
     return turn(query, query_places) @ turn(key, key_places).T / math.sqrt(width)
 
 
+# %% name="rotary-mistake-opposite-distance"
+# %%mistake rotary
+# The score is right for the opposite distance. Either the minus stands in the wrong line, or sine and cosine have
+# changed places, or the two lists of places. The first part is x_i cos − x_{i+D/2} sin.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos + second * sin, second * cos - first * sin], dim=-1)
+
+    return turn(query, query_places) @ turn(key, key_places).T / math.sqrt(width)
+
+
+# %% name="rotary-mistake-key-only"
+# %%mistake rotary
+# Only the keys are turned. The score then depends on the key's place, and the query's place has no effect at all.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return query @ turn(key, key_places).T / math.sqrt(width)
+
+
+# %% name="rotary-mistake-half-exponent"
+# %%mistake rotary
+# The exponent is i/D where it must be 2i/D: the rates fall only half of the way.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(width // 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+    return turn(query, query_places) @ turn(key, key_places).T / math.sqrt(width)
+
+
+# %% name="rotary-mistake-turned-already"
+# %%mistake rotary
+# The second half is computed from a first half that has been turned already. Keep the old one: compute both, then put
+# them together.
+def rotary_scores(query, key, query_places, key_places, base):
+    width = query.size(-1)
+    rates = base ** (-torch.arange(0, width, 2) / width)
+
+    def turn(x, places):
+        cos, sin = (places[:, None] * rates).cos(), (places[:, None] * rates).sin()
+        first, second = x.chunk(2, dim=-1)
+        first = first * cos - second * sin
+        return torch.cat([first, second * cos + first * sin], dim=-1)
+
+    return turn(query, query_places) @ turn(key, key_places).T / math.sqrt(width)
+
+
 # %% name="rotary-other-complex"
 # %%other rotary
 # A pair as a complex number: turning is a product with a number of length 1.
@@ -625,6 +757,9 @@ check("04_positions", "reading", period=period, product=product, beyond=beyond)
 # %% [markdown] name="reading-hint-2"
 # Each pair contributes $\sin^2 + \cos^2$. How many pairs are there?
 
+# %% [markdown] name="reading-hint-3"
+# How many rows has the table, and which of them got a gradient in training? What stood in the others at the start?
+
 # %% name="reading-parts"
 reading = ValueQuestion()
 reading.number("period", points=1, title="the period of the slower hand")
@@ -640,6 +775,16 @@ period = 100
 # %%mistake reading
 # That is 2π times the base, the limit that the slowest hand comes near in a wide table. With C = 4 its exponent is 2/4.
 period = 2 * math.pi * 10_000
+
+# %% name="reading-mistake-bare-base"
+# %%mistake reading
+# That is the base itself. The rate of the slower hand is a power of it, and a full turn has 2π radians.
+period = 10_000
+
+# %% name="reading-mistake-half-turn"
+# %%mistake reading
+# That is half a turn, π radians. A full turn has 2π.
+period = math.pi * 100
 
 # %% name="reading-mistake-exponent"
 # %%mistake reading
@@ -665,6 +810,11 @@ product = 8
 # %%mistake reading
 # One pair gives 1. There are C/2 of them, and their products add up.
 product = 1
+
+# %% name="reading-mistake-place-squared"
+# %%mistake reading
+# That is 17 · 17, the product of the bare numbers. The place is a vector of sines and cosines.
+product = 17 * 17
 
 # %% name="reading-mistake-generalises"
 # %%mistake reading

@@ -73,8 +73,8 @@ gated = FunctionQuestion(
 
 @gated.case(points=1)
 def by_hand(draw):
-    """one feature, one hidden unit: x = 2, gate 1, inner 3, outer 0.5"""
-    number = [torch.tensor([[value]]) for value in (2.0, 1.0, 3.0, 0.5)]
+    """one feature, one hidden unit: x = 2, gate −½, inner 3, outer ½"""
+    number = [torch.tensor([[value]]) for value in (2.0, -0.5, 3.0, 0.5)]
     return dict(zip(("x", "w_gate", "w_inner", "w_outer"), number, strict=True))
 
 
@@ -131,6 +131,34 @@ def swiglu(x, w_gate, w_inner, w_outer):
     return (F.gelu(x @ w_gate) * (x @ w_inner)) @ w_outer
 
 
+# %% name="gated-mistake-no-silu"
+# %%mistake gated
+# There is no SiLU: gate and inner part are multiplied as they are.
+def swiglu(x, w_gate, w_inner, w_outer):
+    return ((x @ w_gate) * (x @ w_inner)) @ w_outer
+
+
+# %% name="gated-mistake-relu"
+# %%mistake gated
+# ReLU stands where SiLU belongs. ReLU cuts every negative gate to 0; SiLU is z · σ(z).
+def swiglu(x, w_gate, w_inner, w_outer):
+    return (torch.relu(x @ w_gate) * (x @ w_inner)) @ w_outer
+
+
+# %% name="gated-mistake-both"
+# %%mistake gated
+# Both go through SiLU. Only the gate does; the inner part passes as it is.
+def swiglu(x, w_gate, w_inner, w_outer):
+    return (F.silu(x @ w_gate) * F.silu(x @ w_inner)) @ w_outer
+
+
+# %% name="gated-mistake-before"
+# %%mistake gated
+# SiLU is applied to x, before the product with G. It belongs after it: SiLU(xG).
+def swiglu(x, w_gate, w_inner, w_outer):
+    return ((F.silu(x) @ w_gate) * (x @ w_inner)) @ w_outer
+
+
 # %% name="gated-other-joined"
 # %%other gated
 # Both matrices side by side, one product, and torch's own SiLU.
@@ -161,7 +189,7 @@ def swiglu(x, w_gate, w_inner, w_outer):
 # | | shape | |
 # | --- | --- | --- |
 # | `x` | (..., C) | each vector along the last axis is normalised by itself |
-# | `kind` | str | `"layer"` or `"rms"`; anything else is a `ValueError` that says what was given |
+# | `kind` | str | `"layer"` or `"rms"`; else raise a `ValueError`, best one that says what was given |
 # | `weight`, `bias` | (C,) | $\gamma$ and $\beta$; RMSNorm leaves the bias out |
 # | `eps` | float | $\varepsilon$, inside the root |
 # | returns | (..., C) | |
@@ -298,6 +326,51 @@ def normalise(x, kind, weight, bias, eps):
     return weight * centred / torch.sqrt(centred.square().mean(-1, keepdim=True) + eps) + bias
 
 
+# %% name="norms-mistake-first-axis"
+# %%mistake norms
+# Mean and size are taken along the first axis, over the sentences of the batch. Each vector along the *last* axis is
+# normalised by itself.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return weight * x / torch.sqrt(x.square().mean(0, keepdim=True) + eps)
+    if kind == "layer":
+        return weight * (x - x.mean(0)) / torch.sqrt(x.var(0, unbiased=False) + eps) + bias
+    raise ValueError(kind)
+
+
+# %% name="norms-mistake-no-eps"
+# %%mistake norms
+# eps has no effect. Without it a vector of equal entries is divided by 0.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return weight * x / torch.sqrt(x.square().mean(-1, keepdim=True))
+    if kind == "layer":
+        return weight * (x - x.mean(-1, keepdim=True)) / x.std(-1, unbiased=False, keepdim=True) + bias
+    raise ValueError(kind)
+
+
+# %% name="norms-mistake-no-root"
+# %%mistake norms
+# The root is missing: this divides by the variance, or by the mean square. The size of a vector is its root.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return weight * x / (x.square().mean(-1, keepdim=True) + eps)
+    if kind == "layer":
+        return weight * (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + eps) + bias
+    raise ValueError(kind)
+
+
+# %% name="norms-mistake-no-weight"
+# %%mistake norms
+# The weight γ has no effect. It multiplies the normalised vector, entry by entry.
+def normalise(x, kind, weight, bias, eps):
+    if kind == "rms":
+        return x / torch.sqrt(x.square().mean(-1, keepdim=True) + eps)
+    if kind == "layer":
+        return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, unbiased=False, keepdim=True) + eps) + bias
+    raise ValueError(kind)
+
+
 # %% name="norms-other-sums"
 # %%other norms
 # Sums divided by C, and the variance as the mean square less the square of the mean.
@@ -340,7 +413,7 @@ def normalise(x, kind, weight, bias, eps):
 # | `grad` | (..., C) | $g$, the gradient at the output |
 # | returns | (..., C) | the gradient at the input |
 #
-# Write it without autograd.
+# Write it without autograd; use autograd to test it.
 #
 # **What usually goes wrong:** the mean and the standard deviation are taken for constants, though they depend on $x$.
 
@@ -367,15 +440,19 @@ check("05_feed_forward_and_norms", "backward", norm_backward)
 # First $\hat x^\top g$, a number.
 
 # %% [markdown] name="backward-hint-2"
-# $\frac1C\hat x\,(\hat x\cdot g)$ is $\hat x$ times the mean of $g\odot\hat x$. So: grad, less its mean, less
-# $\hat x$ times that mean, all divided by $\sigma$.
+# Each of the three terms of $J$ is a thing that you do to $g$: keep it, take out its mean, take out its part along
+# $\hat x$.
+
+# %% [markdown] name="backward-hint-3"
+# $\frac1C\hat x\,(\hat x\cdot g)$ is $\hat x$ times the mean of $g\odot\hat x$. And $\frac1\sigma$ stands before the
+# bracket, so it belongs to all three terms.
 
 # %% name="backward-parts"
 backward = FunctionQuestion(
     "norm_backward",
     returns=("gradient",),
     atol=5e-5,
-    because="differences of means in float32, divided by a σ that may be as small as 0.3",
+    because="differences of means in float32, wrong by some 1e-7, divided by a σ that may be as small as 0.02",
 )
 
 
@@ -400,9 +477,9 @@ def useless_directions(draw):
 
 @backward.case(points=1)
 def another_size(draw):
-    """the same vector twice, the second ten times as large: a tenth of the gradient"""
+    """the same small vector twice, the second ten times as large: a tenth of the gradient"""
     x, grad = draw.normal(1, 8), draw.normal(1, 8)
-    return {"x": torch.cat([x, 10 * x]), "grad": grad.repeat(2, 1)}
+    return {"x": torch.cat([x / 20, x / 2]), "grad": grad.repeat(2, 1)}
 
 
 @backward.invariant
@@ -467,6 +544,43 @@ def norm_backward(x, grad):
     return (grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True)) / sigma
 
 
+# %% name="backward-mistake-last-term-only"
+# %%mistake backward
+# Only the last term is divided by σ. 1/σ stands before the bracket and belongs to all three.
+def norm_backward(x, grad):
+    sigma = x.std(-1, unbiased=False, keepdim=True)
+    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
+    return grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True) / sigma
+
+
+# %% name="backward-mistake-whole-tensor"
+# %%mistake backward
+# Mean and σ are taken over the whole tensor, so the words of a batch change each other. Each vector along the last
+# axis stands alone.
+def norm_backward(x, grad):
+    sigma = x.std(unbiased=False)
+    x_hat = (x - x.mean()) / sigma
+    return (grad - grad.mean() - x_hat * (grad * x_hat).mean()) / sigma
+
+
+# %% name="backward-mistake-variance"
+# %%mistake backward
+# Divided by σ². The root is missing: the gradient is divided by σ.
+def norm_backward(x, grad):
+    sigma = x.std(-1, unbiased=False, keepdim=True)
+    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
+    return (grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True)) / sigma**2
+
+
+# %% name="backward-mistake-centred"
+# %%mistake backward
+# The centred x stands where x̂ belongs. x̂ is the centred x divided by σ, so that its length is √C.
+def norm_backward(x, grad):
+    sigma = x.std(-1, unbiased=False, keepdim=True)
+    centred = x - x.mean(-1, keepdim=True)
+    return (grad - grad.mean(-1, keepdim=True) - centred * (grad * centred).mean(-1, keepdim=True)) / sigma
+
+
 # %% name="backward-other-matrix"
 # %%other backward
 # The Jacobian as a matrix, for each vector.
@@ -506,9 +620,9 @@ centred = x.mean(-1, keepdim=True) - x
 #
 # | parameter | shape | |
 # | --- | --- | --- |
-# | `norm.weight` | (C) | of the RMSNorm, whose ε is 10⁻⁶ |
-# | `gate.weight` | (F, C) | $G$, as `nn.Linear` keeps it; no biases anywhere |
-# | `inner.weight` | (F, C) | $W$ |
+# | `norm.weight` | (C,) | of the RMSNorm, whose ε is 10⁻⁶; 1 in a new module |
+# | `gate.weight` | (F, C) | $G$, as `nn.Linear` keeps it; random in a new module; no biases anywhere |
+# | `inner.weight` | (F, C) | $W$; random in a new module |
 # | `outer.weight` | (C, F) | $V$; **0 in a new module**, so that the block passes x on as it is |
 #
 # `nn.Linear` and `nn.RMSNorm` are allowed here.
@@ -573,10 +687,11 @@ def weights_of(draw, width, hidden):
 
 @block.case(points=1)
 def when_new(draw):
-    """a new module passes x on as it is, and has all its parameters"""
+    """a new module passes x on as it is; its four weights have the right shapes and first values"""
     made = new(width=5, hidden=7)
     shapes = [read(f"{name}.weight.shape") for name in ("norm", "gate", "inner", "outer")]
-    return steps(made, call("__call__", x=draw.normal(2, 3, 5)), *shapes, read("norm.weight"))
+    drawn = [call(f"{name}.weight.any") for name in ("gate", "inner")]
+    return steps(made, call("__call__", x=draw.normal(2, 3, 5)), *shapes, read("norm.weight"), *drawn)
 
 
 @block.case(points=1)
@@ -682,6 +797,76 @@ class FeedForward(torch.nn.Module):
         return x + self.outer(F.silu(self.gate(x)) * self.inner(self.norm(x)))
 
 
+# %% name="block-mistake-all-zero"
+# %%mistake block
+# Gate and inner matrix are 0 too. Then no gradient reaches any of the three, and the block never learns. Only the
+# last one is 0.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        for linear in (self.gate, self.inner, self.outer):
+            torch.nn.init.zeros_(linear.weight)
+
+    def forward(self, x):
+        h = self.norm(x)
+        return x + self.outer(F.silu(self.gate(h)) * self.inner(h))
+
+
+# %% name="block-mistake-default-eps"
+# %%mistake block
+# `nn.RMSNorm` takes another ε unless it is told otherwise: `eps=1e-6`.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x):
+        h = self.norm(x)
+        return x + self.outer(F.silu(self.gate(h)) * self.inner(h))
+
+
+# %% name="block-mistake-layer-norm"
+# %%mistake block
+# This is LayerNorm: it subtracts the mean. RMSNorm only divides.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.LayerNorm(width, eps=1e-6, bias=False)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x):
+        h = self.norm(x)
+        return x + self.outer(F.silu(self.gate(h)) * self.inner(h))
+
+
+# %% name="block-mistake-wrong-side"
+# %%mistake block
+# SiLU is applied to the inner part, and the gate passes as it is. Only the gate goes through SiLU.
+class FeedForward(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(width, eps=1e-6)
+        self.gate = torch.nn.Linear(width, hidden, bias=False)
+        self.inner = torch.nn.Linear(width, hidden, bias=False)
+        self.outer = torch.nn.Linear(hidden, width, bias=False)
+        torch.nn.init.zeros_(self.outer.weight)
+
+    def forward(self, x):
+        h = self.norm(x)
+        return x + self.outer(self.gate(h) * F.silu(self.inner(h)))
+
+
 # %% name="block-other-parameters"
 # %%other block
 # Bare parameters in small modules of one's own, and the norm written out.
@@ -726,16 +911,15 @@ class FeedForward(torch.nn.Module):
 #
 # **Three numbers.**
 #
-# - `parameters`: how many parameters has a feed-forward network with C = 4, F = 16 and both biases?
+# - `parameters`: how many parameters has a *plain* feed-forward network (no gate) with C = 4, F = 16 and both biases?
 # - `gradient`: ten layers, each $y = x + f(x)$ with the derivative $f' = 0.1$. What is the derivative of the
-#   output with respect to the input? Four digits.
-# - `directions`: LayerNorm without weights has a Jacobian of size 512 × 512. What is its rank?
+#   output with respect to the input? Three digits or more.
+# - `directions`: LayerNorm without weights and with ε = 0 has a Jacobian of size 512 × 512. What is its rank?
 #
 # **Why warm-up?** Set `reason` to the letter of the reason that Xiong et al. 2020 give for a deep *post-norm* model.
 #
 # - **a** The gradients of all layers are 0 at first, and warm-up wakes them up.
-# - **b** The gradients near the output are large, and full steps there spoil the model before the layers below
-#   have learned anything.
+# - **b** The gradients near the output are large at first, and full steps on them make training unstable.
 # - **c** The loss is infinite at first, and a small learning rate keeps it from overflowing.
 # - **d** The mean of the activations drifts, and LayerNorm needs some steps to measure it.
 
@@ -764,10 +948,15 @@ check(
 )
 
 # %% [markdown] name="counting-hint-1"
-# Two matrices and two biases. For the gradient: what is the factor of one layer, and how do ten factors combine?
+# A plain network: two matrices and two biases. For the gradient: what is the factor of one layer, and how do ten
+# factors combine?
 
 # %% [markdown] name="counting-hint-2"
 # Which changes of x does LayerNorm not see at all? Each such direction lowers the rank by 1.
+
+# %% [markdown] name="counting-hint-3"
+# For the reason, look at the middle panel of the plot in section 4.5.4: at which end of a post-norm model are the
+# gradients largest?
 
 # %% name="counting-parts"
 counting = ValueQuestion()
@@ -786,10 +975,31 @@ parameters = 4 * 16 + 16
 # Three matrices are those of a gated network. The plain one has two.
 parameters = 3 * 4 * 16
 
-# %% name="counting-mistake-attention"
+# %% name="counting-mistake-one-matrix-no-bias"
 # %%mistake counting
-# 4C² is attention. The feed-forward network has 2CF, twice as much for F = 4C.
-parameters = 4 * 4 * 4
+# 64 is C·F, one matrix without its bias (and 4C², the attention beside it). There are two such matrices, and each has a
+# bias.
+parameters = 4 * 16
+
+# %% name="counting-mistake-no-bias"
+# %%mistake counting
+# Those are the two matrices alone. Each has a bias: one of F entries, one of C.
+parameters = 2 * 4 * 16
+
+# %% name="counting-mistake-only-inner-bias"
+# %%mistake counting
+# One bias is missing: that of the output, with C entries.
+parameters = 2 * 4 * 16 + 16
+
+# %% name="counting-mistake-only-outer-bias"
+# %%mistake counting
+# One bias is missing: that of the hidden layer, with F entries.
+parameters = 2 * 4 * 16 + 4
+
+# %% name="counting-mistake-wide-bias"
+# %%mistake counting
+# The second bias is as wide as the output: C entries, not F.
+parameters = 2 * (4 * 16 + 16)
 
 # %% name="counting-mistake-no-residual"
 # %%mistake counting
@@ -855,5 +1065,5 @@ reason = "b."
 # %% [markdown] name="end"
 # ## Done?
 #
-# `hint("05_feed_forward_and_norms", "gated", 1)` gives a first hint; each question has two. `lmbook check` on this
-# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
+# `hint("05_feed_forward_and_norms", "gated", 1)` gives a first hint; each question has two or three. `lmbook check`
+# on this notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.

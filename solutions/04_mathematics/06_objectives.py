@@ -60,6 +60,9 @@ check("06_objectives", "masked", masked_loss)
 # %% [markdown] name="masked-hint-2"
 # `gather(1, ids[:, None])` picks from each row the log-probability of its own word.
 
+# %% [markdown] name="masked-hint-3"
+# The mean of no numbers is NaN. Ask first whether any place was chosen: `chosen.any()`.
+
 # %% name="masked-parts"
 import torch
 
@@ -81,7 +84,7 @@ def by_hand(draw):
 
 @masked.case(points=1)
 def several(draw):
-    """three sentences with one, three and no hidden word; the first is easy"""
+    """three sentences with one, three and no hidden words; the first is easy"""
     labels = torch.tensor([[-100, 3, -100, -100], [1, 0, -100, 4], [-100, -100, -100, -100]])
     logits = 2 * draw.normal(3, 4, 5)
     logits[0, 1, 3] += 12
@@ -90,8 +93,11 @@ def several(draw):
 
 @masked.case(points=1)
 def large_logits(draw):
-    """logits of some hundreds, where exp overflows"""
-    return {"logits": 300 * draw.normal(1, 4, 6), "labels": torch.tensor([[5, -100, 1, 2]])}
+    """logits of some hundreds, where exp overflows and small probabilities become 0"""
+    logits = 300 * draw.normal(1, 4, 6)
+    logits[0, 2, 1] = logits[0, 2, 2:].amax() - 200  # a label of probability e^-200 or less
+    logits[0, 3, 2] = 400  # a label whose own exp overflows
+    return {"logits": logits, "labels": torch.tensor([[5, -100, 1, 2]])}
 
 
 @masked.case(points=1)
@@ -102,7 +108,7 @@ def none_chosen(draw):
 
 @masked.invariant
 def not_negative(got, inputs):
-    """a negative log-probability cannot be negative"""
+    """−ln of a probability is never below 0: is the minus there, and has a log_softmax been taken?"""
     return bool(got >= 0)
 
 
@@ -165,6 +171,48 @@ def masked_loss(logits, labels):
     return -(powers / powers.sum(-1, keepdim=True)).log().gather(1, labels[chosen][:, None]).mean()
 
 
+# %% name="masked-mistake-log-of-softmax"
+# %%mistake masked
+# Softmax first, log after: a very small probability is 0 in float32, and its logarithm is −∞. torch.log_softmax does
+# both at once.
+def masked_loss(logits, labels):
+    chosen = labels >= 0
+    if not chosen.any():
+        return logits.new_zeros(())
+    return -torch.softmax(logits[chosen], dim=-1).log().gather(1, labels[chosen][:, None]).mean()
+
+
+# %% name="masked-mistake-capped"
+# %%mistake masked
+# 1e-9 under the logarithm caps every loss at 20.7, so a confident mistake gets no gradient. torch.log_softmax needs no
+# such number.
+def masked_loss(logits, labels):
+    chosen = labels >= 0
+    if not chosen.any():
+        return logits.new_zeros(())
+    return -(torch.softmax(logits[chosen], dim=-1) + 1e-9).log().gather(1, labels[chosen][:, None]).mean()
+
+
+# %% name="masked-mistake-word-zero"
+# %%mistake masked
+# Word 0 is left out: its id is a label like any other. Only −100 is none.
+def masked_loss(logits, labels):
+    chosen = labels > 0
+    if not chosen.any():
+        return logits.new_zeros(())
+    return -torch.log_softmax(logits[chosen], dim=-1).gather(1, labels[chosen][:, None]).mean()
+
+
+# %% name="masked-mistake-over-places"
+# %%mistake masked
+# The softmax runs over the places. At each place the model chooses among the words: the last axis.
+def masked_loss(logits, labels):
+    chosen = labels >= 0
+    if not chosen.any():
+        return logits.new_zeros(())
+    return -torch.log_softmax(logits, dim=1)[chosen].gather(1, labels[chosen][:, None]).mean()
+
+
 # %% name="masked-other-loop"
 # %%other masked
 # Place by place.
@@ -198,28 +246,32 @@ log_q = torch.log_softmax(logits[chosen], dim=1)
 # %% [markdown] name="contrastive" question={"points": 5, "difficulty": 3, "minutes": 20, "section": "4.6"}
 # ## 2. InfoNCE
 #
-# Write the contrastive loss: for each anchor, −ln of the share that its own positive has among all candidates, in
-# the sense of $e^{\cos/\tau}$. The candidates of every anchor are the positives of the whole batch and all given
-# negatives.
+# Write the contrastive loss: for each anchor $a_b$, −ln of the share that its own positive $p_b$ has among all
+# candidates,
+#
+# $$-\ln\frac{e^{\cos(a_b,\,p_b)/\tau}}{\sum_c e^{\cos(a_b,\,c)/\tau}}$$
+#
+# The candidates $c$ of every anchor are the positives of the whole batch and all given negatives.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `anchors`, `positives` | (B, C) | row b of one belongs to row b of the other; lengths are arbitrary |
-# | `negatives` | (N, C) | further wrong candidates; N may be 0 |
+# | `anchors`, `positives` | (B, C) | row b of one belongs to row b of the other; of any norm |
+# | `negatives` | (K, C) | further wrong candidates; K may be 0 |
 # | `temperature` | float | $\tau$ |
 # | returns | scalar tensor | the mean over the B anchors, in nats |
 #
 # `lmlib.pretraining` is not allowed here; `F.cross_entropy` and `F.normalize` are.
 #
-# **What usually goes wrong:** vectors are not normalised; $\tau$ multiplies; the positive is missing below the line.
+# **What usually goes wrong:** vectors are not normalised; $\tau$ multiplies; the positive is missing in the
+# denominator.
 
 
 # %% name="contrastive-answer"
 def contrastive_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """InfoNCE with in-batch and further negatives: the mean over the anchors."""
     ### BEGIN SOLUTION
-    candidates = torch.cat([positives, negatives])  # (B + N, C)
-    cosines = F.normalize(anchors, dim=-1) @ F.normalize(candidates, dim=-1).T  # (B, B + N)
+    candidates = torch.cat([positives, negatives])  # (B + K, C)
+    cosines = F.normalize(anchors, dim=-1) @ F.normalize(candidates, dim=-1).T  # (B, B + K)
     return F.cross_entropy(cosines / temperature, torch.arange(len(anchors)))
     ### END SOLUTION
 
@@ -230,18 +282,18 @@ from lmlib.course.checks import check
 check("06_objectives", "contrastive", contrastive_loss)
 
 # %% [markdown] name="contrastive-hint-1"
-# Put positives and negatives below one another: B + N candidates. One matrix product of normalised vectors gives
-# all cosines.
+# Stack the negatives under the positives (`torch.cat`): B + K candidates. One matrix product of normalised vectors
+# gives all cosines.
 
 # %% [markdown] name="contrastive-hint-2"
-# Row b of the (B, B + N) scores is a classification, and the right class is b.
+# Row b of the (B, B + K) scores is a classification, and the right class is b.
 
 # %% name="contrastive-parts"
 contrastive = FunctionQuestion(
     "contrastive_loss",
     returns=("loss",),
     atol=1e-4,
-    because="cosines carry an error of 1e-7 in float32, and a temperature of 0.05 makes it twenty times as large",
+    because="cosines carry an error of 1e-7 in float32, and a temperature of 0.1 makes it ten times as large",
 )
 
 
@@ -272,7 +324,7 @@ def rest(draw, n, temperature):
 
 @contrastive.invariant
 def not_negative(got, inputs):
-    """a share is at most 1, so the loss cannot be negative: is the positive itself among the candidates?"""
+    """a share is at most 1, so the loss cannot be negative: is the minus there, and the positive a candidate?"""
     return bool(got >= 0)
 
 
@@ -313,7 +365,7 @@ def contrastive_loss(anchors, positives, negatives, temperature):
 
 # %% name="contrastive-mistake-positive-left-out"
 # %%mistake contrastive
-# The positive is missing below the line, so this is no share, and the loss can fall below 0. It is one of the
+# The positive is missing in the denominator, so this is no share, and the loss can fall below 0. It is one of the
 # candidates.
 def contrastive_loss(anchors, positives, negatives, temperature):
     candidates = torch.cat([positives, negatives])
@@ -330,6 +382,40 @@ def contrastive_loss(anchors, positives, negatives, temperature):
     candidates = torch.cat([anchors, negatives])
     cosines = F.normalize(positives, dim=-1) @ F.normalize(candidates, dim=-1).T
     return F.cross_entropy(cosines / temperature, torch.arange(len(anchors)))
+
+
+# %% name="contrastive-mistake-own-positive-only"
+# %%mistake contrastive
+# The positives of the other anchors are missing among the candidates. They are wrong answers that cost nothing.
+def contrastive_loss(anchors, positives, negatives, temperature):
+    anchors, positives, negatives = (F.normalize(v, dim=-1) for v in (anchors, positives, negatives))
+    scores = torch.cat([(anchors * positives).sum(1, keepdim=True), anchors @ negatives.T], dim=1)
+    return -torch.log_softmax(scores / temperature, dim=1)[:, 0].mean()
+
+
+# %% name="contrastive-mistake-no-temperature"
+# %%mistake contrastive
+# The temperature has no effect. Divide the cosines by it.
+def contrastive_loss(anchors, positives, negatives, temperature):
+    candidates = torch.cat([positives, negatives])
+    return F.cross_entropy(F.normalize(anchors) @ F.normalize(candidates).T, torch.arange(len(anchors)))
+
+
+# %% name="contrastive-mistake-one-side-normalised"
+# %%mistake contrastive
+# Only the anchors are normalised. A long candidate still wins whatever its direction: normalise both sides.
+def contrastive_loss(anchors, positives, negatives, temperature):
+    scores = F.normalize(anchors) @ torch.cat([positives, negatives]).T
+    return F.cross_entropy(scores / temperature, torch.arange(len(anchors)))
+
+
+# %% name="contrastive-mistake-two-softmaxes"
+# %%mistake contrastive
+# `cross_entropy` takes logits and makes the softmax itself. Here it is taken twice.
+def contrastive_loss(anchors, positives, negatives, temperature):
+    candidates = torch.cat([positives, negatives])
+    cosines = F.normalize(anchors) @ F.normalize(candidates).T
+    return F.cross_entropy((cosines / temperature).softmax(1), torch.arange(len(anchors)))
 
 
 # %% name="contrastive-other-loop"
@@ -375,9 +461,10 @@ cosines = F.normalize(anchors, dim=-1) @ F.normalize(candidates, dim=1).T
 # | `smoothing` | float | $\epsilon$, from 0 to 1 |
 # | returns | (B, V) | the gradient of the mean loss |
 #
-# Write it without autograd.
+# Write it without autograd; use autograd to test it.
 #
-# **What usually goes wrong:** the mean is forgotten; $\epsilon$ is shared out among the wrong words only.
+# **What usually goes wrong:** the mean is forgotten; $\epsilon$ is shared out among the wrong words only; exp
+# overflows.
 
 
 # %% name="gradient-answer"
@@ -401,14 +488,18 @@ check("06_objectives", "gradient", logit_gradient)
 # weights $q_j$, which add up to 1.
 
 # %% [markdown] name="gradient-hint-2"
-# It is $Q - q$ for one word. The loss is a mean over B words, so each row is divided by B.
+# With $\partial\ln Q_j/\partial z_i = [i = j] - Q_i$ the sum is $-\sum_j q_j\,([i = j] - Q_i)$. What is $\sum_j q_j$?
+
+# %% [markdown] name="gradient-hint-3"
+# What is left for one word is a difference of two distributions. And the loss is a *mean* over B words: what does that
+# do to each row?
 
 # %% name="gradient-parts"
 gradient = FunctionQuestion(
     "logit_gradient",
     returns=("gradient",),
-    atol=1e-6,
-    because="entries are at most 1, and a softmax in float32 has an error of about 1e-7",
+    atol=5e-6,
+    because="entries are at most 1; near 100 float32 has steps of 8e-6, and exp(z − logsumexp z) hands them on",
 )
 
 
@@ -420,8 +511,8 @@ def by_hand(draw):
 
 @gradient.case(points=1)
 def several_words(draw):
-    """three words, no smoothing"""
-    return {"logits": draw.normal(3, 5), "words": torch.tensor([0, 4, 4]), "smoothing": 0.0}
+    """three words, no smoothing, logits of about 100, where exp overflows"""
+    return {"logits": 100 + draw.normal(3, 5), "words": torch.tensor([0, 4, 4]), "smoothing": 0.0}
 
 
 @gradient.case(points=2)
@@ -488,6 +579,42 @@ def logit_gradient(logits, words, smoothing):
     return (torch.softmax(logits, -1) - (1 - smoothing) * F.one_hot(words, V) - smoothing / V) / (B * V)
 
 
+# %% name="gradient-mistake-overflow"
+# %%mistake gradient
+# The softmax is written out, and exp of a logit of 100 is infinite in float32. torch.softmax subtracts the largest
+# logit first.
+def logit_gradient(logits, words, smoothing):
+    B, V = logits.shape
+    powers = logits.exp()
+    target = (1 - smoothing) * F.one_hot(words, V) + smoothing / V
+    return (powers / powers.sum(-1, keepdim=True) - target) / B
+
+
+# %% name="gradient-mistake-changed-places"
+# %%mistake gradient
+# ε and 1 − ε have changed places. Without smoothing, ε = 0, the target is one-hot.
+def logit_gradient(logits, words, smoothing):
+    B, V = logits.shape
+    return (torch.softmax(logits, -1) - smoothing * F.one_hot(words, V) - (1 - smoothing) / V) / B
+
+
+# %% name="gradient-mistake-hard-part-only"
+# %%mistake gradient
+# The uniform part of the loss is missing: ε times the gradient for the target 1/V.
+def logit_gradient(logits, words, smoothing):
+    B, V = logits.shape
+    return (1 - smoothing) * (torch.softmax(logits, -1) - F.one_hot(words, V)) / B
+
+
+# %% name="gradient-mistake-probabilities"
+# %%mistake gradient
+# This is −q/Q, the gradient with respect to the probabilities. Go on to the logits, through the softmax.
+def logit_gradient(logits, words, smoothing):
+    B, V = logits.shape
+    target = (1 - smoothing) * F.one_hot(words, V) + smoothing / V
+    return -target / torch.softmax(logits, -1) / B
+
+
 # %% name="gradient-other-indexed"
 # %%other gradient
 # The probabilities, changed in place.
@@ -523,8 +650,8 @@ return (torch.softmax(logits, dim=1) - target) / B
 # - `causal`: the lowest loss that a *causal* model can reach on a whole text (the sum over its two words);
 # - `masked`: the same sum for a *masked* model when both words are hidden at once.
 #
-# **A bound.** A contrastive model is trained with batches of 64 pairs (N = 64), and its loss on new pairs is 1.5
-# nats. How many nats of mutual `information` does it prove at least?
+# **A bound.** A contrastive model picks the right one of N = 64 candidates; its loss on new pairs, again 64 at a time,
+# is 1.5 nats. What is the least mutual `information`, in nats and to three digits, that this proves?
 #
 # **A sign.** Document 000 writes $\mathcal L = -\mathbb E\ln(\dots)$ for the contrastive loss and says that it is
 # maximised. Set `sign` to the letter of what then happens.
@@ -556,7 +683,10 @@ check("06_objectives", "floors", causal=causal, masked=masked, information=infor
 # masked model know when it guesses the second?
 
 # %% [markdown] name="floors-hint-2"
-# The bound is ln N − loss, with the natural logarithm.
+# The bound is in section 4.6.7. It is 0 when the loss is that of a guess among N, and largest when the loss is 0.
+
+# %% [markdown] name="floors-hint-3"
+# Maximising −ln of the share makes the share of the right candidate as small as it can be. Which cosine does that?
 
 # %% name="floors-parts"
 floors = ValueQuestion()
@@ -580,11 +710,21 @@ causal = 2 * math.log(2)
 # 1 is the answer in bits. In nats a coin toss is ln 2.
 causal = 1
 
+# %% name="floors-mistake-causal-mean"
+# %%mistake floors
+# That is the mean over the two words. The sum is asked.
+causal = math.log(2) / 2
+
 # %% name="floors-mistake-masked-one"
 # %%mistake floors
-# That would be so if one of the two words were seen while the other is guessed. Both are hidden, and each is a
-# coin toss.
+# ln 2 is one coin toss, or the mean over the two words. Both words are hidden, each is a coin toss, and the sum is
+# asked.
 masked = math.log(2)
+
+# %% name="floors-mistake-masked-bits"
+# %%mistake floors
+# 2 is the answer in bits. In nats two coin tosses are 2 ln 2.
+masked = 2
 
 # %% name="floors-mistake-masked-nothing"
 # %%mistake floors
@@ -610,6 +750,21 @@ information = 6 - 1.5
 # %%mistake floors
 # 1.5 is the loss. The smaller it is, the more information has been shown: the bound is ln N − loss.
 information = 1.5
+
+# %% name="floors-mistake-information-bits"
+# %%mistake floors
+# That is the bound in bits. Nats are asked.
+information = (math.log(64) - 1.5) / math.log(2)
+
+# %% name="floors-mistake-added"
+# %%mistake floors
+# The loss is taken off, not added: the smaller it is, the more has been shown.
+information = math.log(64) + 1.5
+
+# %% name="floors-mistake-one-less"
+# %%mistake floors
+# N counts all candidates, the right one too.
+information = math.log(63) - 1.5
 
 # %% name="floors-mistake-same-optimum"
 # %%mistake floors
@@ -647,5 +802,5 @@ sign = " (b) "
 # %% [markdown] name="end"
 # ## Done?
 #
-# `hint("06_objectives", "masked", 1)` gives a first hint; each question has two. `lmbook check` on this
+# `hint("06_objectives", "masked", 1)` gives a first hint; each question has two or three. `lmbook check` on this
 # notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
