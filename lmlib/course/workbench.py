@@ -71,7 +71,10 @@ class Workbench:
         question, parts = self.assignment.questions[name], self.parts(name)
         reference = self.answers(name)
         mistakes = {
-            variant.name: {"says": variant.says, "fingerprints": self._fingerprints(name, variant.source)}
+            variant.name: {
+                "says": variant.says,
+                "fingerprints": self.wrong_marks(name, self.answers(name, variant.source), reference, VISIBLE_SEED),
+            }
             for variant in question.variants["mistake"]
         }
         expected = {case.name: self._expected(name, parts, case, reference) for case in parts.cases}
@@ -97,19 +100,10 @@ class Workbench:
         except (TypeError, ValueError) as error:
             raise AssignmentError(f"{where}: {error}") from None
 
-    def _fingerprints(self, name: str, source: str) -> dict[str, Any]:
-        right = self.marks(name, self.answers(name), VISIBLE_SEED)
-        return differing(self.marks(name, self.answers(name, source), VISIBLE_SEED), right)
-
-    def marks(self, name: str, answers: dict[str, Any], seed: int) -> dict[str, Any]:
-        """By case, the fingerprint of an answer on the inputs of a seed."""
+    def wrong_marks(self, name: str, wrong: dict[str, Any], right: dict[str, Any], seed: int) -> dict[str, Any]:
+        """By case, the fingerprint of a wrong answer on the inputs of a seed; None where the check finds it right."""
         parts = self.parts(name)
-        return {case.name: _mark(name, parts, case, answers, seed) for case in parts.cases}
-
-
-def differing(wrong: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprints of a wrong answer; None where it gives what the right one gives."""
-    return {case: None if mark == right[case] else mark for case, mark in wrong.items()}
+        return {case.name: _wrong_mark(name, parts, case, wrong, right, seed) for case in parts.cases}
 
 
 def _both(parts: AskedQuestion, case: Case, answers: dict[str, Any], seed: int) -> tuple[Outcome, Outcome]:
@@ -120,12 +114,17 @@ def _both(parts: AskedQuestion, case: Case, answers: dict[str, Any], seed: int) 
         return single, ask(parts.way, answer, to_double(inputs))
 
 
-def _mark(name: str, parts: Question, case: Case, answers: dict[str, Any], seed: int) -> Any:
+def _wrong_mark(name: str, parts: Question, case: Case, wrong: dict[str, Any], right: dict[str, Any], seed: int) -> Any:
     salt = f"{name}/{case.name}"
     if isinstance(parts, ValueQuestion):
-        return fingerprint(Outcome(parts.normalised(case.name, answers[case.name])), salt)
-    single, double = (fingerprint(outcome, salt) for outcome in _both(parts, case, answers, seed))
-    return in_dtypes_of(double, single)
+        values = [parts.normalised(case.name, answers[case.name]) for answers in (wrong, right)]
+        mark, expected = (fingerprint(Outcome(value), salt) for value in values)
+        return None if mark == expected else mark
+    single, double = _both(parts, case, wrong, seed)
+    inputs = parts.inputs(case, seed)
+    if not parts.compare(single, ask(parts.way, right[parts.name], copy.deepcopy(inputs)), inputs):
+        return None
+    return in_dtypes_of(fingerprint(double, salt), fingerprint(single, salt))
 
 
 def _run(assignment: Assignment, name: str, source: str, namespace: dict[str, Any]) -> None:

@@ -11,7 +11,9 @@ from lmlib.course import new, release
 from lmlib.course.assignment import AssignmentError, find_path, read
 from lmlib.course.errors import WorkFailedError
 from lmlib.course.mutants import mutants
+from lmlib.course.plain_data import Outcome, fingerprint
 from lmlib.course.proof import prove
+from lmlib.course.questions import Case, FunctionQuestion
 from lmlib.course.workbench import Workbench
 from tests.course.small_assignment import SOURCE
 from tests.course.student_notebooks import ROOT
@@ -139,6 +141,17 @@ def test_two_mistakes_with_the_same_outcome_are_a_problem(book_folder):
     source = SOURCE.replace("return 3 * x", "return x * x")
     problems = [p for row in prove(Workbench(read(write(book_folder, source)))) for p in row.problems]
     assert any("is named as" in problem for problem in problems)
+
+
+def test_a_mistake_has_a_mark_wherever_the_check_finds_it_wrong(book_folder):
+    """1.528 and 1.532 have the same three digits, and are still wrong and right."""
+    question = FunctionQuestion("f", returns=("y",), atol=1e-5, because="one product")
+    question.cases = [Case("near", "...", 1, lambda draw: {"x": 1.0}), Case("same", "...", 1, lambda draw: {"x": 0.0})]
+    bench = Workbench(read(write(book_folder, SOURCE)))
+    bench.module.f = question
+    marks = bench.wrong_marks("f", {"f": lambda x: 1.528 * x}, {"f": lambda x: 1.532 * x}, 0)
+    assert marks["near"] == fingerprint(Outcome(1.532), "f/near")
+    assert marks["same"] is None
 
 
 def test_mutants_change_scale_axis_sign_mask_dtype_and_leave_out_statements():

@@ -16,7 +16,7 @@ from lmlib.course.outside import wire
 from lmlib.course.plain_data import Outcome, fingerprint
 from lmlib.course.questions import AskedQuestion, Case, Question, ValueQuestion
 from lmlib.course.warm.frames import Frame
-from lmlib.course.workbench import Workbench, differing
+from lmlib.course.workbench import Workbench
 
 UNREADABLE = "what the answer gave cannot be read"
 
@@ -85,11 +85,14 @@ class Reference:
 
     def _mistakes(self, question: str, seed: int) -> dict[str, Any]:
         """The known mistakes with their fingerprints on the inputs of this seed."""
-        right = self._bench.marks(question, self._answers[question], seed)
-        wrong = {
-            variant: self._bench.marks(question, answers, seed) for variant, answers in self._wrong_answers[question]
+        right = self._answers[question]
+        return {
+            variant.name: {
+                "says": variant.says,
+                "fingerprints": self._bench.wrong_marks(question, answers, right, seed),
+            }
+            for variant, answers in self._wrong_answers[question]
         }
-        return {v.name: {"says": v.says, "fingerprints": differing(marks, right)} for v, marks in wrong.items()}
 
     @cached_property
     def _answers(self) -> dict[str, dict[str, Any]]:

@@ -74,7 +74,7 @@ def double(x): return x
     Attack("judge", "patch the judge", gets_points, """
 from lmlib.course import checks
 real = checks._judge_asked
-checks._judge_asked = lambda *rest: (real(*rest)[0], [])
+checks._judge_asked = lambda *rest: (real(*rest)[0], [], [])
 def double(x): return x
 """),
     Attack("torch", "patch torch so that nothing differs", gets_points, """
