@@ -1,13 +1,15 @@
 """What is wrong with a result, in sentences: first its form (type, dtype, shape, finiteness), then its values."""
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lmlib.course.plain_data import is_finite
+
 SHOWN = 60  # characters of a text
+BEYOND = "a whole number beyond what a float can hold"
 
 
 def described(value: Any) -> str:
@@ -23,7 +25,7 @@ def described(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {value[:20]!r}"
     if isinstance(value, int | float):
-        return "a number" if math.isfinite(value) else str(value)
+        return "a number" if is_finite(value) else BEYOND if isinstance(value, int) else str(value)
     return f"an object of type {type(value).__name__}"
 
 
@@ -51,7 +53,7 @@ def form_findings(name: str, got: Any, expected: Any) -> list[str]:
         return [] if isinstance(got, bool) else [f"{name} must be {wanted}; got {described(got)}"]
     if isinstance(got, bool) or not isinstance(got, int | float):
         return [f"{name} must be a Python number; got {described(got)}"]
-    return [] if math.isfinite(got) else [f"{name} is {got}"]
+    return [] if is_finite(got) else [f"{name} is {described(got)}"]
 
 
 def _structure_findings(name: str, got: Any, expected: list | tuple | dict) -> list[str]:
@@ -136,4 +138,4 @@ def _told_apart(got: bool | float, expected: bool | float) -> tuple[str, str]:
     if isinstance(expected, bool):
         return str(got), str(expected)
     pairs = ((f"{got:.{n}g}", f"{expected:.{n}g}") for n in (4, 8, 17))
-    return next(pair for pair in pairs if pair[0] != pair[1])
+    return next((pair for pair in pairs if pair[0] != pair[1]), (str(got), str(expected)))

@@ -7,6 +7,7 @@ knows the code that made them.
 import hashlib
 import json
 import math
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,7 +141,12 @@ def digest(value: Any, salt: str) -> str:
 
 
 def _rounded(number: float) -> str:
-    return f"{round(number, 5) + 0.0:.3g}"
+    return f"{round(number, 5) + 0.0:.3g}" if isinstance(number, float) or is_finite(number) else "beyond"
+
+
+def is_finite(number: float) -> bool:
+    """Whether a number is finite, and no int beyond what a float can hold."""
+    return abs(number) <= sys.float_info.max
 
 
 def fingerprint(outcome: Outcome, salt: str) -> Any:

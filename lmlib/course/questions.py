@@ -4,7 +4,6 @@ An assignment's `..._checks.py` defines its questions with these classes. A ques
 data: drawing knows no answer, comparing knows no student's code.
 """
 
-import math
 import unicodedata
 import zlib
 from collections.abc import Callable, Collection
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from lmlib.course.figures import NEEDED, PARTS
 from lmlib.course.findings import described, form_findings, value_findings
-from lmlib.course.plain_data import Outcome, digest, double_by_default, rounded_to
+from lmlib.course.plain_data import Outcome, digest, double_by_default, is_finite, rounded_to
 from lmlib.course.steps import results_of
 
 VISIBLE_SEED = 0  # of the inputs that a student's own check uses
@@ -231,7 +230,7 @@ class ValueQuestion:
             letters = self.choices[name]
             if not isinstance(value, str) or value not in list(letters):
                 return [f"`{name}` must be one of the letters {', '.join(letters)}; got {described(value)}"]
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
             return [f"`{name}` must be a Python number; got {described(value)}"]
         if digest(value, salt) == expected:
             return []

@@ -11,7 +11,8 @@ import torch
 from lmlib.course.assignment import read
 from lmlib.course.calling import call
 from lmlib.course.checks import CheckError, Points, PointsShortError, check, find, hint, judge, known_mistakes
-from lmlib.course.plain_data import Outcome, fingerprint
+from lmlib.course.findings import form_findings, value_findings
+from lmlib.course.plain_data import Outcome, fingerprint, is_fractional
 from lmlib.course.questions import Case, FunctionQuestion
 from lmlib.course.release import make
 from lmlib.course.workbench import Workbench, compiled
@@ -155,6 +156,12 @@ def right_marks():
     return {name: fingerprint(Outcome(2 * x), f"double/{name}") for name, x in cases}
 
 
+def test_huge_whole_numbers_are_refused_or_told_apart():
+    assert form_findings("n", 10**5000, 3) == ["n is a whole number beyond what a float can hold"]
+    assert value_findings("n", 2**60 + 1, 2**60, 0.0) == [f"n is {2**60 + 1}; expected {2**60}"]
+    assert not is_fractional(fingerprint(Outcome(10**5000), "f/a case"))
+
+
 @pytest.mark.parametrize(
     ("known", "got", "is_named"),
     [
@@ -192,6 +199,7 @@ def test_two_mistakes_in_two_cases_are_both_named(beside):
         ({"letter": "b", "size": "8"}, "`size` must be a Python number; got the text '8'"),
         ({"letter": "b", "size": float("nan")}, "`size` must be a Python number; got nan"),
         ({"letter": "b", "size": True}, "`size` must be a Python number; got True"),
+        ({"letter": "b", "size": 10**5000}, "got a whole number beyond what a float can hold"),
         ({"letter": "b", "size": 7.5}, "`size` is not right: its first three digits are compared"),
         ({"letter": "a", "size": 8}, "`letter` is not right"),
     ],
