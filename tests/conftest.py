@@ -17,6 +17,7 @@ from lmlib.course.machine import cores  # noqa: E402
 # A test may skip for these reasons and for no other: a skip that is not listed fails the run.
 ALLOWED_SKIPS = (
     r"needs a CUDA device",
+    r"needs a C\+\+ compiler",
     r"needs \.\./shared",
     r"needs Chromium",
     r"needs unshare",

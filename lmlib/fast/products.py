@@ -2,11 +2,10 @@
 
 Writing one token multiplies a single row with every weight, once, so its time is that of reading the weights. What
 helps is to read them in the order in which they lie, and to read fewer bytes:
-    one row, float32       the same weights, each matrix laid out column by column in memory
-    some rows, float32;    the weights in blocks that oneDNN, the library below torch, arranges for its kernels
-    any rows, bfloat16
+    one row                a loop, or on a GPU a kernel, that does nothing but read; see `one_row_cpu`, `one_row_gpu`
+    in blocks              the weights as oneDNN, the library below torch, arranges them for its kernels: on a CPU, for
+                           several rows, for small layers, and where no C++ compiler is at hand
     int8                   a quarter of the bytes of float32; see `Int8Weights`
-    one row, on a GPU      a kernel that does nothing but read; see `one_row`
 """
 
 import functools
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmlib.fast import one_row_cpu
 from lmlib.fast.switch import SWITCH, is_on
 
 WEIGHTS = ("same", "int8")
@@ -81,13 +81,13 @@ def product_of(layer: nn.Linear, rows: int, weights: str) -> tuple[str, Product 
         return PLAIN, f"{type(layer).__name__} multiplies in a way of its own"
     if weight.is_cuda:
         why = one_row_missing(weight, rows, weights)
-        return ("one row", one_row_of(layer)) if why is None else (PLAIN, why)
+        return ("one row", row_by_row(layer)) if why is None else (PLAIN, why)
     if weight.device.type != "cpu":
         return PLAIN, f"the weights are on {weight.device.type}"
     if weights == "int8":
         return ("int8", Int8Weights(weight, bias)) if hasattr(torch, "_int_mm") else (PLAIN, "torch has no _int_mm")
-    if weight.dtype == torch.float32 and rows == 1:
-        return "by columns", by_columns(weight, bias)
+    if rows == 1 and is_worth_a_loop(weight):
+        return "one row", row_by_row(layer)
     if weight.dtype not in (torch.float32, torch.bfloat16):
         return PLAIN, f"no path for {weight.dtype}"
     if why := blocks_missing(weight.dtype):
@@ -95,14 +95,14 @@ def product_of(layer: nn.Linear, rows: int, weights: str) -> tuple[str, Product 
     return "in blocks", in_blocks(weight, bias, rows)
 
 
-def by_columns(weight: Tensor, bias: Tensor | None) -> Product:
-    """x Wᵀ + b where W (N, K) lies in memory column after column.
-
-    With one row the product is a sum of columns, each times a number: every column is read from end to end, and all of
-    the sum's entries grow side by side. By rows each entry is a sum of its own.
-    """
-    laid_out = weight.T.contiguous().T  # the same matrix, other strides
-    return lambda x: F.linear(x, laid_out, bias)
+def is_worth_a_loop(weight: Tensor) -> bool:
+    """Whether a compiled loop can multiply one row on the CPU, and gains more than calling it costs."""
+    return (
+        weight.numel() >= one_row_cpu.SMALLEST
+        and weight.is_floating_point()
+        and weight.is_contiguous()
+        and one_row_cpu.compiler_missing() is None
+    )
 
 
 def in_blocks(weight: Tensor, bias: Tensor | None, rows: int) -> Product:
@@ -133,16 +133,27 @@ def blocks_missing(dtype: torch.dtype) -> str | None:
     return None
 
 
-def one_row_of(layer: nn.Linear) -> Product:
-    """x Wᵀ + b by `one_row`; a prompt, which has many rows, and another dtype, as of autocast, take the plain way."""
-    from lmlib.fast.one_row import one_row  # only builds of torch for GPUs bring Triton
+def row_by_row(layer: nn.Linear) -> Product:
+    """x Wᵀ + b for one row; a prompt, which has many, and another dtype, as of autocast, take the plain way."""
+    if layer.weight.is_cuda:
+        one_row = on_gpu(layer)
+    else:
+        bias = None if layer.bias is None else layer.bias.detach()
+        one_row = one_row_cpu.one_row_of(layer.weight.detach(), bias)
 
     def product(x: Tensor) -> Tensor:
         if x.numel() > x.size(-1) or x.dtype != layer.weight.dtype:
             return F.linear(x, layer.weight, layer.bias)
-        return one_row(x.contiguous(), layer.weight, layer.bias)
+        return one_row(x)
 
     return product
+
+
+def on_gpu(layer: nn.Linear) -> Product:
+    """x Wᵀ + b for one row, by the kernel of `one_row_gpu`."""
+    from lmlib.fast.one_row_gpu import one_row  # only builds of torch for GPUs bring Triton
+
+    return lambda x: one_row(x.contiguous(), layer.weight, layer.bias)
 
 
 def one_row_missing(weight: Tensor, rows: int, weights: str) -> str | None:
@@ -159,27 +170,30 @@ def one_row_missing(weight: Tensor, rows: int, weights: str) -> str | None:
 
 
 class Int8Weights:
-    """x Wᵀ + b with weights and inputs rounded to whole numbers of one byte.
+    """x Wᵀ + b with weights, and mostly inputs, rounded to whole numbers of one byte.
 
-    Each output channel n has a scale of its own, s = max |W[n]| / 127, and keeps Q[n] = round(W[n] / s); each row of
-    x, when it comes, t = max |x| / 127 and u = round(x / t). Then x · W[n] ≈ s t (u · Q[n]), and u · Q[n] is a sum of
-    whole numbers without any error. A channel with large weights does not make others coarse; an input with one large
-    feature makes all of its others coarse, which is why models with such features keep them apart (Dettmers et al.
-    2022). With K inputs, rounding changes an output by at most s/2 · Σ|x| + t/2 · Σ|W[n]| + K s t/4, and by far less
-    in the mean. Sources: Jacob et al. 2018, section 2; Dettmers et al. 2022 (LLM.int8), section 3.
+    Each output channel n has a scale of its own, s = max |W[n]| / 127, and keeps Q[n] = round(W[n] / s). One row times
+    a large layer is s (x · Q[n]), in float32. Otherwise each row of x, when it comes, has t = max |x| / 127 and
+    u = round(x / t); then x · W[n] ≈ s t (u · Q[n]), and u · Q[n] is a sum of whole numbers without any error. A
+    channel with large weights does not make others coarse; an input with one large feature makes all of its others
+    coarse, which is why models with such features keep them apart (Dettmers et al. 2022). With K inputs, rounding
+    changes an output by at most s/2 · Σ|x| + t/2 · Σ|W[n]| + K s t/4, where t = 0 for one row, and by far less in the
+    mean. Sources: Jacob et al. 2018, section 2; Dettmers et al. 2022 (LLM.int8), section 3.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
         """Round the weights (N, K)."""
-        self.scale, rounded = rounded_to_int8(weight.float())  # (N, 1), (N, K)
-        self.weight = rounded.T  # (K, N), and each channel lies in one piece
+        self.scale, self.weight = rounded_to_int8(weight.float())  # (N, 1), (N, K)
         self.bias = bias
+        self.one_row = one_row_cpu.one_row_of(self.weight, None) if is_worth_a_loop(weight) else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., K) → (..., N), in the dtype of x."""
-        rows = x.flatten(0, -2)
-        scale, rounded = rounded_to_int8(rows.float())  # (R, 1), (R, K)
-        y = torch._int_mm(rounded, self.weight) * (scale * self.scale.T)  # (R, N)
+        if x.numel() == x.size(-1) and self.one_row is not None:
+            y = self.one_row(x.float()).view(1, -1) * self.scale.T  # (1, N)
+        else:
+            scale, rounded = rounded_to_int8(x.flatten(0, -2).float())  # (R, 1), (R, K)
+            y = torch._int_mm(rounded, self.weight.T) * (scale * self.scale.T)  # (R, N)
         y = y if self.bias is None else y + self.bias
         return y.to(x.dtype).view(*x.shape[:-1], -1)
 

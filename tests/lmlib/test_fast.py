@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lmlib import fast
 from lmlib.decoding import Stop, generate
-from lmlib.fast import products, training
+from lmlib.fast import one_row_cpu, products, training
 from lmlib.models.gpt2 import Gpt2
 from lmlib.training import train
 from tests.lmlib.training.small_models import batch_for, make
@@ -20,6 +20,14 @@ from tests.lmlib.training.tiny import VOCAB, config, counting_texts, padded, tin
 @pytest.fixture(autouse=True)
 def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(fast.SWITCH, raising=False)
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop for one row, for layers of any size."""
+    if one_row_cpu.compiler_missing() is not None:
+        pytest.skip("needs a C++ compiler")
+    monkeypatch.setattr(one_row_cpu, "SMALLEST", 1)
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -38,7 +46,7 @@ def layer_of(dtype: torch.dtype, bias: bool = True) -> nn.Linear:
 @pytest.mark.parametrize("shape", [(1, 96), (1, 1, 96), (8, 1, 96), (2, 5, 96)])
 @pytest.mark.parametrize(
     ("dtype", "rows", "path"),
-    [(torch.float32, 1, "by columns"), (torch.float32, 8, "in blocks"), (torch.bfloat16, 1, "in blocks")],
+    [(torch.float32, 1, "in blocks"), (torch.float32, 8, "in blocks"), (torch.bfloat16, 1, "in blocks")],
 )
 def test_the_same_weights_give_the_same_numbers_up_to_round_off(
     dtype: torch.dtype, rows: int, path: str, shape: tuple[int, ...], bias: bool
@@ -50,8 +58,55 @@ def test_the_same_weights_give_the_same_numbers_up_to_round_off(
         assert paths.taken == {"": path}, paths
         y = layer(x)
     assert (y.dtype, y.shape) == (dtype, exact.shape)
-    rounding = {torch.float32: 1e-5, torch.bfloat16: 2**-8}[dtype]  # bfloat16 keeps 8 bits
-    torch.testing.assert_close(y.double(), exact, rtol=rounding, atol=rounding)
+    torch.testing.assert_close(y.double(), exact, rtol=ROUNDING[dtype], atol=ROUNDING[dtype])
+
+
+ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 2**-8, torch.float16: 2**-11}  # of 8 and 11 bits that are kept
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("n", [1, 7, 160])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_loop_for_one_row(dtype: torch.dtype, n: int, bias: bool, loop: None) -> None:
+    layer = nn.Linear(96, n, bias=bias).to(dtype)
+    given = None if layer.bias is None else layer.bias.double()
+    with fast.decoding(layer) as paths, torch.no_grad():
+        assert paths.taken == {"": "one row"}, paths
+        text = drawn(1, 3, 96, seed=9, dtype=dtype)
+        for x in (text, text[:, -1:], text[0, :1]):
+            exact = F.linear(x.double(), layer.weight.double(), given)
+            y = layer(x)
+            assert (y.dtype, y.shape) == (dtype, exact.shape)
+            torch.testing.assert_close(y.double(), exact, rtol=ROUNDING[dtype], atol=ROUNDING[dtype])
+
+
+def test_the_loop_is_for_large_layers_and_where_there_is_a_compiler(
+    loop: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_row_cpu, "SMALLEST", 512 * 512)
+    small, large = nn.Linear(96, 160), nn.Linear(512, 512)
+    with fast.decoding(small) as first, fast.decoding(large) as second:
+        assert (first.taken[""], second.taken[""]) == ("in blocks", "one row")
+
+    def broken(*_: object) -> Tensor:
+        raise RuntimeError("no C++ compiler\nmore lines")
+
+    monkeypatch.setattr(one_row_cpu, "compiled", lambda: broken)
+    why = one_row_cpu.compiler_missing.__wrapped__()
+    assert why == "torch.compile makes no programs for the CPU here: no C++ compiler"
+    monkeypatch.setattr(one_row_cpu, "compiler_missing", lambda: why)
+    with fast.decoding(large) as paths:
+        assert paths.taken == {"": "in blocks"}
+
+
+def test_one_row_of_int8_rounds_only_the_weights(loop: None) -> None:
+    layer, x = layer_of(torch.float32), drawn(1, 96, seed=9)
+    x[0, 0] = 1000.0  # an input with one large feature
+    weight = layer.weight.detach().double()
+    s = weight.abs().amax(1, keepdim=True) / 127
+    with fast.decoding(layer, weights="int8"), torch.no_grad():
+        expected = F.linear(x.double(), (weight / s).round() * s, layer.bias.double())
+        torch.testing.assert_close(layer(x).double(), expected, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -85,14 +140,16 @@ def test_whole_numbers_survive_int8_exactly() -> None:
 
 @pytest.mark.parametrize(("family", "weights"), [("gpt2", "same"), ("llama", "same"), ("gpt2", "int8")])
 @pytest.mark.parametrize("rows", [1, 3])
-def test_decoding_writes_the_same_tokens_and_the_model_is_as_before(family: str, weights: str, rows: int) -> None:
+def test_decoding_writes_the_same_tokens_and_the_model_is_as_before(
+    family: str, weights: str, rows: int, loop: None
+) -> None:
     model: Any = make(family).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     prompts = [[5, 7 + i] for i in range(rows)]
     plain = generate(model, prompts, 6, stop=Stop(()))
     with fast.decoding(model, rows, weights) as paths:
         written = generate(model, prompts, 6, stop=Stop(()))
-    assert set(paths.taken.values()) == {"int8" if weights == "int8" else "by columns" if rows == 1 else "in blocks"}
+    assert set(paths.taken.values()) == {"int8" if weights == "int8" else "one row" if rows == 1 else "in blocks"}
     assert len(paths.taken) == 2 * 4 + 1  # four a block, and the output
     if weights == "same":
         assert [row.tokens for row in written] == [row.tokens for row in plain]
@@ -168,8 +225,7 @@ def test_one_row_on_a_gpu(dtype: torch.dtype, n: int, k: int, bias: bool) -> Non
         for shape in ((1, k), (1, 1, k), (3, k)):
             x = drawn(*shape, dtype=dtype).cuda()
             exact = F.linear(x.double(), layer.weight.double(), given)
-            rounding = {torch.float32: 1e-5, torch.bfloat16: 2**-8, torch.float16: 2**-11}[dtype]
-            torch.testing.assert_close(layer(x).double(), exact, rtol=rounding, atol=rounding)
+            torch.testing.assert_close(layer(x).double(), exact, rtol=ROUNDING[dtype], atol=ROUNDING[dtype])
     with fast.decoding(layer, 2) as paths:
         assert paths.reasons == {"": "on a GPU, 2 rows are no faster than by the plain way"}
 

@@ -8,6 +8,7 @@ import torch
 
 from lmlib import fast
 from lmlib.decoding import Sampling, Stop, compiled, generate
+from lmlib.fast import one_row_cpu
 from tests.lmlib.decoding.tiny import pair, prompts_of
 
 
@@ -32,6 +33,17 @@ def test_steps_of_fixed_shape_write_the_same_tokens(
 @pytest.mark.long
 def test_compiled_steps_write_the_same_tokens(seed: int, tmp_path: Path) -> None:
     assert_same(pair("llama", seed, tmp_path)[1], seed)
+
+
+@pytest.mark.long
+def test_compiled_steps_take_the_fast_path_too(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_row_cpu, "SMALLEST", 1)
+    model = pair("gpt2", seed, tmp_path)[1]
+    plain = generate(model, [[5, 6, 7]], 10, stop=Stop(()))
+    with fast.decoding(model) as paths:
+        fixed = generate(model, [[5, 6, 7]], 10, stop=Stop(()), compiled=True)
+    assert set(paths.taken.values()) == {"one row"}
+    assert [row.tokens for row in plain] == [row.tokens for row in fixed]
 
 
 @pytest.mark.gpu

@@ -1,0 +1,49 @@
+"""One row times a matrix on a CPU: y = W x + b, by a loop that torch.compile writes in C++ and that reads W once.
+
+Libraries for matrix products are made for many rows of x; with one they leave up to half of the memory's bandwidth
+unused. A sum over each row of W, written down as such, becomes a loop that does nothing but read, in as many threads as
+torch has. It needs a C++ compiler; torch keeps what it has compiled, so only the first use on a machine waits for it.
+"""
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+SMALLEST = 2**18  # weights; calling the loop costs 20 µs, which smaller layers do not win back
+
+OneRow = Callable[[Tensor], Tensor]  # (1, ..., 1, K) → (1, ..., 1, N)
+
+
+@functools.cache
+def compiled() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loop: x (K,) float32, weight (N, K) of any dtype and bias (N,) float32 → W x + b, (N,) float32."""
+    return torch.compile(
+        lambda x, weight, bias: (weight.float() * x).sum(-1) + bias,
+        dynamic=True,  # one program for all sizes
+        options={"cpp.dynamic_threads": True},
+    )
+
+
+@functools.cache
+@torch.no_grad()
+def compiler_missing() -> str | None:
+    """Why torch.compile cannot write the loop here; None when it can. The first call compiles."""
+    try:
+        compiled()(torch.ones(64), torch.ones(64, 64), torch.ones(64))
+    except (RuntimeError, OSError) as error:  # no compiler, or no folder that it could write to
+        return f"torch.compile makes no programs for the CPU here: {str(error).splitlines()[0]}"
+    return None
+
+
+def one_row_of(weight: Tensor, bias: Tensor | None) -> OneRow:
+    """x (1, ..., 1, K) → W x + b, (1, ..., 1, N), in the dtype of x; weight (N, K), bias (N,), none with a gradient."""
+    loop, added = compiled(), torch.zeros(len(weight)) if bias is None else bias.float()
+
+    def product(x: Tensor) -> Tensor:
+        row = x.reshape(-1).float()
+        row = row.clone() if row.storage_offset() else row  # for a part of a tensor the loop would be compiled anew
+        return loop(row, weight, added).to(x.dtype).view(*x.shape[:-1], -1)
+
+    return product
