@@ -357,7 +357,7 @@ def make_model(name):
     if name == "LSTM":
         return RecurrentLM(RecurrentConfig(V, WIDTH, LAYERS))
     sizes = {"d_model": WIDTH, "n_layers": LAYERS, "n_heads": 4, "d_ff": 4 * WIDTH, "max_positions": 256}
-    return NanoChat(NanoChatConfig(vocab_size=V, eos_token_id=None, **sizes), "language_model")
+    return NanoChat(NanoChatConfig(vocab_size=V, eos_token_id=None, score_cap=None, **sizes), "language_model")
 
 
 # %% name="chain-plot"

@@ -96,7 +96,7 @@ def new_model(seed=seed):
     """A small NanoChat with random weights."""
     set_seed(seed)
     sizes = {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ff": 256, "max_positions": LENGTH}
-    config = NanoChatConfig(vocab_size=len(IDS), eos_token_id=1, pad_token_id=0, **sizes)
+    config = NanoChatConfig(vocab_size=len(IDS), eos_token_id=1, pad_token_id=0, score_cap=None, **sizes)
     return NanoChat(config, "language_model").to(device)
 
 
@@ -142,7 +142,8 @@ class Head(nn.Module):
         self.model, self.output = model, nn.Linear(64, n).to(device)
 
     def forward(self, input_ids, attention_mask):
-        return self.output(self.model(input_ids, attention_mask=attention_mask).last_hidden_state)
+        out = self.model(input_ids, attention_mask=attention_mask, last_only=True)  # the next word is not asked for
+        return self.output(out.last_hidden_state)
 
 
 def started(name):

@@ -61,7 +61,7 @@ device = session.start(seed, device, profile)
 
 # %% name="text"
 SIZE = {
-    "quick": {"n_chars": 200_000, "d_model": 48, "n_layers": 2, "length": 48, "batch": 12, "steps": 200, "rate": 1e-2},
+    "quick": {"n_chars": 200_000, "d_model": 48, "n_layers": 2, "length": 48, "batch": 8, "steps": 200, "rate": 1e-2},
     "full": {"n_chars": 2_000_000, "d_model": 256, "n_layers": 6, "length": 128, "batch": 64, "steps": 1500},
 }[profile]
 RATE = SIZE.get("rate", 2e-3)  # the higher, the smaller the model
@@ -478,7 +478,7 @@ fig, (ax,) = plots.figure("The learning rate has a best place; warm-up widens it
 curves = by_warmup | {"mere frequencies": [unigram] * len(rates)}
 plots.lines(ax, rates, curves, x_label="highest learning rate", y_label="held-out loss (nats)")
 ax.set_xscale("log")
-ax.legend(loc="center right")
+ax.legend(loc="lower right")
 plots.show(
     fig,
     alt="Held-out loss against learning rate on a logarithmic axis. Both curves are lowest in the middle. At the "
