@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lmlib.decoding.session import Prompts, Session, checked_prompts
 from lmlib.decoding.stopping import Continuation, Ending, Stop
+from lmlib.models.base import NOT_NUMBERS
 
 
 @dataclass
@@ -137,7 +138,7 @@ class BeamSearch:
         """The likeliest longer beginnings and their parents: enough that K go on if all stop tokens are among them."""
         log_probs = self.session.scores.log_softmax(-1).unflatten(0, (-1, self.n_beams))  # (B, K, V)
         if log_probs.isnan().any():
-            raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
+            raise ValueError(NOT_NUMBERS)
         n_candidates = min(max(2, 1 + len(self.ending.token_ids)) * self.n_beams, log_probs[0].numel())
         totals = (log_probs + self.open.scores[..., None]).flatten(1)  # (B, K·V)
         scores, places = totals.topk(n_candidates)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmlib.models.base import NOT_NUMBERS
+
 Decode = Callable[[list[int]], str]
 
 
@@ -85,7 +87,7 @@ class Continuation:
     def add(self, token: int, log_prob: float) -> None:
         """Write one token. Raises ValueError when the model gave no number for it."""
         if math.isnan(log_prob):
-            raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
+            raise ValueError(NOT_NUMBERS)
         self.tokens.append(token)
         self.log_probs.append(log_prob)
         self.score += log_prob

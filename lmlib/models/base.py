@@ -13,6 +13,7 @@ from lmlib import hub
 from lmlib.attention import KeyValueCache
 
 IGNORED_LABEL = -100  # a label that takes no part in the loss
+NOT_NUMBERS = "the model's scores are not numbers (NaN): look at its weights and its dtype"
 
 
 class CheckpointError(ValueError):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lmlib.decoding.session import padded
+from lmlib.models.base import NOT_NUMBERS
 from lmlib.prompting.likelihood import Encode
 from lmlib.prompting.templates import Prompt, Values
 
@@ -97,7 +98,7 @@ def _fill(model: Any, gaps: Sequence[Gap]) -> Tensor:
         ids[rows, place] = wanted[rows, place]
         open_[rows, place] = False
     if total.isnan().any():
-        raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
+        raise ValueError(NOT_NUMBERS)
     return total.cpu()
 
 

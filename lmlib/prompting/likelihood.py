@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lmlib.decoding.session import Session, is_encoder_decoder
+from lmlib.models.base import NOT_NUMBERS
 from lmlib.prompting.templates import Prompt, Values
 
 Encode = Callable[[str], list[int]]
@@ -74,7 +75,7 @@ def answer_log_probabilities(
         group = order[start : start + batch_size]
         total[group] = _batch([prompts[i] for i in group], [answers[i] for i in group], model)
     if total.isnan().any():
-        raise ValueError("the model's scores are not numbers (NaN): look at its weights and its dtype")
+        raise ValueError(NOT_NUMBERS)
     return AnswerScores(total, torch.tensor([[len(answer) for answer in row] for row in answers]))
 
 
