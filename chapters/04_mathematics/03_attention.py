@@ -807,7 +807,7 @@ record.check("they do", not torch.allclose(correct_version(one, memory), correct
 #
 # [Exercises for this section](../../exercises/04_mathematics/03_attention.ipynb), about 65 minutes, three questions:
 #
-# 1. the backward pass of causal attention, without autograd;
+# 1. the backward pass of causal attention whose heads share keys and values, without autograd;
 # 2. a layer of heads as a sum of low-rank maps;
 # 3. numbers to derive: operations, a rank, a frozen softmax.
 #

@@ -849,9 +849,9 @@ record.check("its formula is the geometric one", torch.allclose(correct_version(
 # %% [markdown] name="exercises"
 # ## 练习 · To the exercises
 #
-# [Exercises for this section](../../exercises/04_mathematics/04_positions.ipynb), about 70 minutes, four questions:
+# [Exercises for this section](../../exercises/04_mathematics/04_positions.ipynb), about 75 minutes, four questions:
 #
-# 1. the table of sinusoids for any places;
+# 1. causal attention with ALiBi and a cache;
 # 2. the matrix that moves every place by k, with the sines first;
 # 3. rotary scores;
 # 4. reading the clock: two numbers to derive, and what happens beyond the trained length.

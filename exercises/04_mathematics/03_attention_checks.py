@@ -11,47 +11,61 @@ backward = FunctionQuestion(
     "attention_backward",
     returns=("by_query", "by_key", "by_value"),
     atol=1e-4,
-    because="three products of float32 matrices with sums of at most 9 terms",
+    because="three products of float32 matrices with sums of at most 15 terms",
 )
 
 
-def drawn(draw, batch, length, width, width_of_values, causal):
-    query, key = draw.normal(batch, length, width), draw.normal(batch, length, width)
-    value, arriving = draw.normal(batch, length, width_of_values), draw.normal(batch, length, width_of_values)
-    return {"query": query, "key": key, "value": value, "arriving": arriving, "causal": causal}
+def drawn(draw, heads, shared, queries, positions, width, width_of_values):
+    query, key = draw.normal(heads, queries, width), draw.normal(shared, positions, width)
+    value, arriving = draw.normal(shared, positions, width_of_values), draw.normal(heads, queries, width_of_values)
+    return {"query": query, "key": key, "value": value, "arriving": arriving}
 
 
 @backward.case(points=1)
 def equal_scores(draw):
-    """two positions with equal scores, the same in both sequences: the weights are 1/2 and 1/2, and D = 9"""
-    query, key = torch.ones(1, 2, 9), torch.eye(9)[None, :2]
-    value, arriving = torch.tensor([[[1.0, 0.0, 2.0, 3.0], [5.0, 1.0, 0.0, 2.0]]]), torch.eye(4)[None, :2]
-    one = {"query": query, "key": key, "value": value, "arriving": arriving}
-    return {**{name: tensor.repeat(2, 1, 1) for name, tensor in one.items()}, "causal": False}
+    """one new query after one old position, two heads with a shared key: all weights are 1/2, and D = 9"""
+    query = torch.ones(2, 1, 9) * torch.tensor([1.0, 2.0])[:, None, None]
+    value, arriving = (
+        torch.tensor([[[1.0, 0.0, 2.0, 3.0], [5.0, 1.0, 5.0, 2.0]]]),
+        torch.eye(4)[draw.order(4)[:2], None],
+    )
+    return {"query": query, "key": torch.eye(9)[None, :2], "value": value, "arriving": arriving}
+
+
+@backward.case(points=1)
+def own_keys(draw):
+    """each of three heads has its own keys, and T = S"""
+    return drawn(draw, 3, 3, 5, 5, 8, 6)
 
 
 @backward.case(points=2)
-def without_mask(draw):
-    """a batch without a mask; values of another width"""
-    return drawn(draw, 2, 5, 4, 6, causal=False)
+def groups(draw):
+    """six heads in two groups, and T = S"""
+    return drawn(draw, 6, 2, 5, 5, 4, 7)
 
 
-@backward.case(points=3)
-def with_mask(draw):
-    """a batch with the causal mask"""
-    return drawn(draw, 2, 6, 8, 5, causal=True)
+@backward.case(points=2)
+def newest(draw):
+    """eight heads in four groups; the queries are the last 3 of 7 positions"""
+    return drawn(draw, 8, 4, 3, 7, 6, 5)
 
 
 @backward.invariant
 def shift_of_keys(got, inputs):
-    """one vector added to all keys changes nothing, so `by_key` must sum to 0 over the keys"""
+    """one vector added to all keys of a head changes nothing, so `by_key` must sum to 0 over the positions"""
     return bool((got[1].sum(1).abs() < 1e-3).all())
 
 
 @backward.invariant
 def first_sees_itself(got, inputs):
-    """a causal first position sees itself alone, with weight 1 whatever its query is: its `by_query` must be 0"""
-    return not inputs["causal"] or bool((got[0][:, 0].abs() < 1e-4).all())
+    """where T = S the first query sees itself alone, with weight 1 whatever it is: its `by_query` must be 0"""
+    return inputs["query"].size(1) < inputs["key"].size(1) or bool((got[0][:, 0].abs() < 1e-4).all())
+
+
+@backward.invariant
+def shift_of_values(got, inputs):
+    """the weights of a query sum to 1: `by_value` over all heads and positions must sum to the sum of `arriving`"""
+    return bool((got[2].sum((0, 1)) - inputs["arriving"].sum((0, 1))).abs().max() < 1e-3)
 
 
 heads = FunctionQuestion(

@@ -7,44 +7,64 @@ import torch
 
 from lmlib.course.questions import FunctionQuestion, ValueQuestion
 
-clock = FunctionQuestion(
-    "clock",
-    returns=("table",),
-    atol=1e-4,
-    because="angles up to about 100 have an absolute error of about 1e-5 in float32, and sin and cos hand it on",
+distances = FunctionQuestion(
+    "alibi_attention",
+    returns=("output", "weights"),
+    atol=1e-5,
+    because="scores of up to about 5 carry an error of 1e-6 in float32, and a weight changes by that part of itself",
 )
 
 
-@clock.case(points=1)
+@distances.case(points=1)
 def by_hand(draw):
-    """places 0 and 3, four entries, base 100: rates 1 and 0.1"""
-    return {"places": torch.tensor([0.0, 3.0]), "d_model": 4, "base": 100.0}
+    """two heads, three places: the last weights are 1/6, 2/6, 3/6 and 3/6, 1/6, 2/6"""
+    query = torch.tensor([2.0, 0.0, 0.0, 0.0]).repeat(2, 3, 1)
+    parts = torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
+    key = torch.tensor([[0.0, -1.0, 1.0, 2.0], [0.0, 3.0, 0.0, -2.0], [0.0, 1.0, 1.0, 0.0]]).repeat(2, 1, 1)
+    key[..., 0] = parts.log() - torch.tensor([[0.0, 1 / 16, 2 / 16], [0.0, 1 / 256, 2 / 256]])
+    value = torch.tensor([[[6.0, 0.0], [0.0, 6.0], [12.0, 0.0]], [[0.0, 6.0], [12.0, 0.0], [6.0, 6.0]]])
+    return {"query": query, "key": key, "value": value}
 
 
-@clock.case(points=1)
-def a_wide_table(draw):
-    """twelve places in a row, 16 entries, base 10000"""
-    return {"places": torch.arange(12.0), "d_model": 16, "base": 10_000.0}
+@distances.case(points=1)
+def a_sequence(draw):
+    """a whole sequence of six, four heads"""
+    return {"query": draw.normal(4, 6, 8), "key": draw.normal(4, 6, 8), "value": draw.normal(4, 6, 5)}
 
 
-@clock.case(points=1)
-def any_places(draw):
-    """places that are not whole numbers, in any order, some negative"""
-    return {"places": 20 * draw.normal(7), "d_model": 8, "base": 500.0}
+@distances.case(points=1)
+def a_cache(draw):
+    """the last three of nine places, two heads"""
+    return {"query": draw.normal(2, 3, 5), "key": draw.normal(2, 9, 5), "value": draw.normal(2, 9, 4)}
 
 
-@clock.case(points=1)
-def refused(draw):
-    """an odd width: a ValueError"""
-    return {"places": torch.arange(3.0), "d_model": 1, "base": 10_000.0}
+@distances.case(points=1)
+def equal_words(draw):
+    """one new query and twelve equal keys, eight heads: the weights differ by the penalty alone"""
+    key = draw.normal(8, 1, 6).repeat(1, 12, 1)
+    return {"query": draw.normal(8, 1, 6), "key": key, "value": draw.normal(8, 12, 3)}
 
 
-@clock.invariant
-def rows_are_equally_long(got, inputs):
-    """each pair is a point on the unit circle, so each row must have the length √(C/2)"""
-    return torch.allclose(
-        got.norm(dim=1), torch.full((len(got),), (got.size(1) / 2) ** 0.5, dtype=got.dtype), atol=1e-4
-    )
+@distances.invariant
+def rows_sum_to_one(got, inputs):
+    """each row of the weights, one for each query, must sum to 1"""
+    sums = got[1].sum(-1)
+    return torch.allclose(sums, torch.ones_like(sums), atol=1e-5)
+
+
+@distances.invariant
+def each_sees_one_more(got, inputs):
+    """the last query must see all places, and each other query one place less than the query after it"""
+    seen = (got[1] > 1e-9).sum(-1)  # (H, T)
+    return bool((seen[:, -1] == got[1].size(-1)).all() and (seen.diff(dim=1) == 1).all())
+
+
+@distances.invariant
+def nearer_weighs_more(got, inputs):
+    """over equal keys a nearer place must weigh more than a farther one, in each head by a smaller factor"""
+    key = inputs["key"]
+    steps = got[1][:, -1].log().diff(dim=1)  # (H, S-1): one place nearer
+    return not torch.equal(key, key[:, :1].expand_as(key)) or bool((steps > 0).all() and (steps.diff(dim=0) < 0).all())
 
 
 shift = FunctionQuestion(

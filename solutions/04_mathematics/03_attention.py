@@ -1,7 +1,7 @@
 # %% [markdown] name="title"
 # # 4.3 注意力的数学 · The mathematics of attention — exercises
 #
-# 本节的练习先手写因果注意力的反向传播，再把多头注意力写成低秩映射之和，最后推导运算量、秩与 softmax 饱和的几个数。
+# 本节的练习先手写分组查询注意力的反向传播，再把多头注意力写成低秩映射之和，最后推导运算量、秩与 softmax 饱和的几个数。
 #
 # You write what autograd and the library do for you otherwise. Each question has a cell for your answer and a cell that
 # checks it. Section 4.3 has all that you need.
@@ -20,42 +20,51 @@ from torch import Tensor
 from lmlib.course.checks import hint
 
 # %% [markdown] name="backward" question={"points": 6, "difficulty": 4, "minutes": 30, "section": "4.3"}
-# ## 1. The backward pass of causal attention
+# ## 1. The backward pass of grouped-query attention
 #
-# For $O = \mathrm{softmax}(QK^\top/\sqrt D)\,V$ the gradient $dO$ of the loss with respect to the output is given.
-# Compute the gradients with respect to query, key and value, without autograd. If `causal`, position t attends to
-# positions up to t only, t included.
+# In grouped-query attention (Ainslie et al. 2023) each key-value head serves a group of neighbouring query heads. There
+# are H query heads and K key-value heads, and query head h reads key-value head j = h // (H // K):
+#
+# `output[h] = softmax(query[h] @ key[j].mT / √D) @ value[j]`
+#
+# The softmax is causal: the T queries stand at the last T of the S positions, and each sees the positions up to its
+# own, its own included. The gradient $dO$ of the loss with respect to the output is given. Compute the gradients with
+# respect to query, key and value, without autograd.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `query`, `key` | (B, T, D) | |
-# | `value` | (B, T, D_v) | D_v need not be D |
-# | `arriving` | (B, T, D_v) | $dO$ |
-# | `causal` | bool | |
-# | returns `by_query`, `by_key` | (B, T, D) | $dQ$, $dK$ |
-# | returns `by_value` | (B, T, D_v) | $dV$ |
+# | `query` | (H, T, D) | T is at most S |
+# | `key` | (K, S, D) | K divides H |
+# | `value` | (K, S, D_v) | D_v need not be D |
+# | `arriving` | (H, T, D_v) | $dO$ |
+# | returns `by_query` | (H, T, D) | $dQ$ |
+# | returns `by_key` | (K, S, D) | $dK$ |
+# | returns `by_value` | (K, S, D_v) | $dV$ |
 #
-# All tensors are float32, the results too.
+# All tensors are float32, the results too. There is no batch axis. With K = H this is the usual multi-head attention,
+# with K = 1 multi-query attention (Shazeer 2019). Both must work, for T = S and for T < S.
 #
-# **What usually goes wrong:** the scale is used once, in the forward pass, but belongs in the backward pass as
-# well; the weighted average in the softmax's derivative is forgotten; it runs over the wrong axis.
+# **What usually goes wrong:** a key-value head gets the gradient of one query head, or the mean of its group's; the
+# wrong heads form a group; the mask takes the queries for the first T positions.
 
 
 # %% name="backward-answer"
-def attention_backward(
-    query: Tensor, key: Tensor, value: Tensor, arriving: Tensor, causal: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of attention by query, key and value."""
+def attention_backward(query: Tensor, key: Tensor, value: Tensor, arriving: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of causal grouped-query attention by query, key and value."""
     ### BEGIN SOLUTION
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale  # (B, T, T)
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
+    K, S, D = key.shape
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))  # (K, H/K, T, ...): a group has an axis
+    key, value = key[:, None], value[:, None]  # (K, 1, S, ...)
+    T = query.size(2)
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    scores = (query @ key.mT / math.sqrt(D)).masked_fill(~seen, -math.inf)  # (K, H/K, T, S)
     weights = torch.softmax(scores, dim=-1)
     by_weights = arriving @ value.mT
     average = (weights * by_weights).sum(-1, keepdim=True)
-    by_scores = weights * (by_weights - average)
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - average) / math.sqrt(D)
+    by_query = by_scores @ key
+    by_key, by_value = by_scores.mT @ query, weights.mT @ arriving  # what each query head sends
+    return by_query.flatten(0, 1), by_key.sum(1), by_value.sum(1)
     ### END SOLUTION
 
 
@@ -65,14 +74,16 @@ from lmlib.course.checks import check
 check("03_attention", "backward", attention_backward)
 
 # %% [markdown] name="backward-hint-1"
-# Compute the weights P first, as in the forward pass. Then walk back: dV = Pᵀ dO and dP = dO Vᵀ.
+# Give each query head its key-value head and compute the weights (H, T, S) first. Query t stands at position S − T + t.
+# Each head then walks back as in 4.3.1; masked places need no care there, for their weight is 0.
 
 # %% [markdown] name="backward-hint-2"
-# Through the softmax: dA = P ∘ (dP − average). The average of a row has the weights P: it is the sum Σ P·dP over its
-# keys.
+# What a number changes in several places comes back from all of them. A key is read by each query head of its group:
+# what rule joins their gradients?
 
 # %% [markdown] name="backward-hint-3"
-# The scores are Q Kᵀ / √D: dQ = dA K / √D and dK = dAᵀ Q / √D. Masked places need no care: their P is 0.
+# `query.unflatten(0, (K, -1))` has the shape (K, H/K, T, D). With `key[:, None]`, of shape (K, 1, S, D), products
+# broadcast over the group, and the group has an axis to sum over.
 
 # %% name="backward-parts"
 import torch
@@ -83,245 +94,507 @@ backward = FunctionQuestion(
     "attention_backward",
     returns=("by_query", "by_key", "by_value"),
     atol=1e-4,
-    because="three products of float32 matrices with sums of at most 9 terms",
+    because="three products of float32 matrices with sums of at most 15 terms",
 )
 
 
-def drawn(draw, batch, length, width, width_of_values, causal):
-    query, key = draw.normal(batch, length, width), draw.normal(batch, length, width)
-    value, arriving = draw.normal(batch, length, width_of_values), draw.normal(batch, length, width_of_values)
-    return {"query": query, "key": key, "value": value, "arriving": arriving, "causal": causal}
+def drawn(draw, heads, shared, queries, positions, width, width_of_values):
+    query, key = draw.normal(heads, queries, width), draw.normal(shared, positions, width)
+    value, arriving = draw.normal(shared, positions, width_of_values), draw.normal(heads, queries, width_of_values)
+    return {"query": query, "key": key, "value": value, "arriving": arriving}
 
 
 @backward.case(points=1)
 def equal_scores(draw):
-    """two positions with equal scores, the same in both sequences: the weights are 1/2 and 1/2, and D = 9"""
-    query, key = torch.ones(1, 2, 9), torch.eye(9)[None, :2]
-    value, arriving = torch.tensor([[[1.0, 0.0, 2.0, 3.0], [5.0, 1.0, 0.0, 2.0]]]), torch.eye(4)[None, :2]
-    one = {"query": query, "key": key, "value": value, "arriving": arriving}
-    return {**{name: tensor.repeat(2, 1, 1) for name, tensor in one.items()}, "causal": False}
+    """one new query after one old position, two heads with a shared key: all weights are 1/2, and D = 9"""
+    query = torch.ones(2, 1, 9) * torch.tensor([1.0, 2.0])[:, None, None]
+    value, arriving = (
+        torch.tensor([[[1.0, 0.0, 2.0, 3.0], [5.0, 1.0, 5.0, 2.0]]]),
+        torch.eye(4)[draw.order(4)[:2], None],
+    )
+    return {"query": query, "key": torch.eye(9)[None, :2], "value": value, "arriving": arriving}
+
+
+@backward.case(points=1)
+def own_keys(draw):
+    """each of three heads has its own keys, and T = S"""
+    return drawn(draw, 3, 3, 5, 5, 8, 6)
 
 
 @backward.case(points=2)
-def without_mask(draw):
-    """a batch without a mask; values of another width"""
-    return drawn(draw, 2, 5, 4, 6, causal=False)
+def groups(draw):
+    """six heads in two groups, and T = S"""
+    return drawn(draw, 6, 2, 5, 5, 4, 7)
 
 
-@backward.case(points=3)
-def with_mask(draw):
-    """a batch with the causal mask"""
-    return drawn(draw, 2, 6, 8, 5, causal=True)
+@backward.case(points=2)
+def newest(draw):
+    """eight heads in four groups; the queries are the last 3 of 7 positions"""
+    return drawn(draw, 8, 4, 3, 7, 6, 5)
 
 
 @backward.invariant
 def shift_of_keys(got, inputs):
-    """one vector added to all keys changes nothing, so `by_key` must sum to 0 over the keys"""
+    """one vector added to all keys of a head changes nothing, so `by_key` must sum to 0 over the positions"""
     return bool((got[1].sum(1).abs() < 1e-3).all())
 
 
 @backward.invariant
 def first_sees_itself(got, inputs):
-    """a causal first position sees itself alone, with weight 1 whatever its query is: its `by_query` must be 0"""
-    return not inputs["causal"] or bool((got[0][:, 0].abs() < 1e-4).all())
+    """where T = S the first query sees itself alone, with weight 1 whatever it is: its `by_query` must be 0"""
+    return inputs["query"].size(1) < inputs["key"].size(1) or bool((got[0][:, 0].abs() < 1e-4).all())
+
+
+@backward.invariant
+def shift_of_values(got, inputs):
+    """the weights of a query sum to 1: `by_value` over all heads and positions must sum to the sum of `arriving`"""
+    return bool((got[2].sum((0, 1)) - inputs["arriving"].sum((0, 1))).abs().max() < 1e-3)
 
 
 # %% name="backward-mistake-no-average"
 # %%mistake backward
 # The average is missing: this is the derivative of e^a over a fixed sum. Raising one score lowers all other weights;
 # subtract Σ P·dP from dP.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
-    by_scores = weights * (arriving @ value.mT)
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_scores = weights * (arriving @ value.mT) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-no-scale"
 # %%mistake backward
-# The scale is missing on the way back. The scores are Q Kᵀ times 1/√D, so dQ and dK carry the factor too.
-def attention_backward(query, key, value, arriving, causal):
-    scores = query @ key.mT / math.sqrt(query.size(-1))
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+# The scale is missing on the way back. The scores are products times 1/√D, so dQ and dK carry the factor too.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
     by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
-    return by_scores @ key, by_scores.mT @ query, weights.mT @ arriving
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-no-scale-at-all"
 # %%mistake backward
-# The scale is missing in both passes: the scores are Q Kᵀ/√D, and dQ and dK carry the factor too.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1.0
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+# The scale is missing in both passes: the scores are products over √D, and dQ and dK carry the factor too.
+def attention_backward(query, key, value, arriving):
+    K, T, S = key.size(0), query.size(1), key.size(1)
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT).masked_fill(~seen, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
     by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
+
+
+# %% name="backward-mistake-scaled-twice"
+# %%mistake backward
+# `by_key` has the scale twice: the query is scaled once before the scores, and the product with this query is scaled
+# again. dK is dAᵀ times the query as it came, times 1/√D.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query * scale, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-width-of-values"
 # %%mistake backward
 # The scale has the width of the values. Scores are products of queries and keys: it is 1/√D.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(value.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(value.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
+
+
+# %% name="backward-mistake-width-of-model"
+# %%mistake backward
+# The scale has the width of all heads together, H·D. Each score is a product of D terms: it is 1/√D.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(0) * query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-plain-mean"
 # %%mistake backward
 # The plain mean of dP is subtracted. The average must be taken with the weights P.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - by_weights.mean(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - by_weights.mean(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-mean-of-products"
 # %%mistake backward
-# The average is Σ P·dP / T. The weights P sum to 1 already: their average is the *sum* Σ P·dP.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+# The average is Σ P·dP / S. The weights P sum to 1 already: their average is the *sum* Σ P·dP.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - (weights * by_weights).mean(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - (weights * by_weights).mean(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-diagonal"
 # %%mistake backward
 # Only the diagonal of the Jacobian is used, p(1 − p). Each weight depends on all scores of its row: J = diag(p) − p pᵀ.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
-    by_scores = weights * (1 - weights) * (arriving @ value.mT)
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_scores = weights * (1 - weights) * (arriving @ value.mT) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-axis"
 # %%mistake backward
 # The average runs over the queries. Each query has a softmax of its own over the keys: sum along the last axis.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - (weights * by_weights).sum(-2, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-2, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-not-transposed"
 # %%mistake backward
 # dK and dV are formed with dA and P, not with their transposes: they collect over the keys of a query, where they
-# should collect over the queries that look at a key.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+# should collect over the queries that look at a key. (Where T is not S the shapes do not fit at all.)
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores @ query * scale, weights @ arriving
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores @ query).sum(1), (weights @ arriving).sum(1)
 
 
 # %% name="backward-mistake-no-mask"
 # %%mistake backward
 # The causal mask is missing: positions look into the future, and gradients come back from there.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
+def attention_backward(query, key, value, arriving):
+    K, scale = key.size(0), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
     weights = torch.softmax(query @ key.mT * scale, dim=-1)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-mask-on-diagonal"
 # %%mistake backward
-# The mask covers the diagonal as well. Position t attends to itself, too; without it the first position has nothing
-# left, hence NaN.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    scores = query @ key.mT * scale
-    if causal:
-        scores = scores.masked_fill(torch.ones_like(scores).triu().bool(), -math.inf)
-    weights = torch.softmax(scores, dim=-1)
+# The mask covers a query's own position as well. It attends to itself, too; without it the very first position has
+# nothing left, hence NaN.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    hidden = torch.ones(T, S, dtype=torch.bool).triu(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(hidden, -math.inf), dim=-1)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
+
+
+# %% name="backward-mistake-mask-of-first"
+# %%mistake backward
+# The mask is made as if the queries stood at the first T positions. They stand at the last: query t is at S − T + t and
+# sees all before it, too.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    hidden = torch.ones(T, S, dtype=torch.bool).triu(1)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(hidden, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
+
+
+# %% name="backward-mistake-mask-only-new"
+# %%mistake backward
+# Keys before the first query are masked as well, so the queries see each other alone. Those keys are in their past: all
+# queries see them.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.cat([torch.zeros(T, S - T), torch.ones(T, T).tril()], dim=1).bool()
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
 
 
 # %% name="backward-mistake-mask-after-softmax"
 # %%mistake backward
 # The mask cuts the weights after the softmax, so they no longer sum to 1. Put minus infinity into the scores, before
 # the softmax.
-def attention_backward(query, key, value, arriving, causal):
-    scale = 1 / math.sqrt(query.size(-1))
-    weights = torch.softmax(query @ key.mT * scale, dim=-1)
-    if causal:
-        weights = weights.tril()
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    weights = torch.softmax(query @ key.mT * scale, dim=-1).tril(S - T)
     by_weights = arriving @ value.mT
-    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))
-    return by_scores @ key * scale, by_scores.mT @ query * scale, weights.mT @ arriving
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
+
+
+# %% name="backward-mistake-mask-of-zeros"
+# %%mistake backward
+# The mask puts 0 into the scores. A score of 0 is a score like any other, e⁰ = 1, so the future keeps some weight: put
+# minus infinity.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    weights = torch.softmax((query @ key.mT * scale).tril(S - T), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(1), (weights.mT @ arriving).sum(1)
+
+
+# %% name="backward-mistake-group-mean"
+# %%mistake backward
+# The gradients of a group are averaged. A key is used once by each query head of its group, and the gradients of all
+# uses *add up*.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).mean(1), (weights.mT @ arriving).mean(1)
+
+
+# %% name="backward-mistake-group-first"
+# %%mistake backward
+# A key-value head gets the gradient of the first query head of its group alone. All heads of the group read it: sum
+# over them.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query)[:, 0], (weights.mT @ arriving)[:, 0]
+
+
+# %% name="backward-mistake-group-last"
+# %%mistake backward
+# The gradients of a group overwrite each other, and only the last query head's is left. Write += where several heads
+# send to one place.
+def attention_backward(query, key, value, arriving):
+    gradients = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+    T, S, scale = query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    for h in range(query.size(0)):
+        j = h // (query.size(0) // key.size(0))
+        weights = torch.softmax((query[h] @ key[j].mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+        by_weights = arriving[h] @ value[j].mT
+        by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+        gradients[0][h], gradients[1][j], gradients[2][j] = (
+            by_scores @ key[j],
+            by_scores.mT @ query[h],
+            weights.mT @ arriving[h],
+        )
+    return gradients
+
+
+# %% name="backward-mistake-group-not-summed"
+# %%mistake backward
+# `by_key` and `by_value` have a gradient for each query head. They belong to K heads: sum over the query heads that
+# share one.
+def attention_backward(query, key, value, arriving):
+    group, T, S, scale = query.size(0) // key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    key, value = (x.repeat_interleave(group, dim=0) for x in (key, value))
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return by_scores @ key, by_scores.mT @ query, weights.mT @ arriving
+
+
+# %% name="backward-mistake-group-modulo"
+# %%mistake backward
+# Query head h reads key-value head h % K. Neighbouring heads form a group: it is h // (H / K), as `repeat_interleave`
+# repeats; `repeat` does not.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (-1, K)) for x in (query, arriving))
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).flatten(0, 1), (by_scores.mT @ query).sum(0), (weights.mT @ arriving).sum(0)
+
+
+# %% name="backward-mistake-group-modulo-on-the-way-back"
+# %%mistake backward
+# The forward pass has the right groups, but the way back adds up the heads h, h + K, h + 2K and so on. The heads of a
+# group lie next to each other: unflatten to (K, H/K, ...) and sum over axis 1.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    k, v = (x.repeat_interleave(query.size(0) // K, dim=0) for x in (key, value))
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ k.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ v.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    by_key, by_value = (x.unflatten(0, (-1, K)).sum(0) for x in (by_scores.mT @ query, weights.mT @ arriving))
+    return by_scores @ k, by_key, by_value
+
+
+# %% name="backward-mistake-group-of-k"
+# %%mistake backward
+# The head number is divided by K, the number of key-value heads. Divide by the size of a group, H / K.
+def attention_backward(query, key, value, arriving):
+    gradients = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+    T, S, scale = query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    for h in range(query.size(0)):
+        j = h // key.size(0)
+        weights = torch.softmax((query[h] @ key[j].mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+        by_weights = arriving[h] @ value[j].mT
+        by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+        gradients[0][h] = by_scores @ key[j]
+        gradients[1][j] += by_scores.mT @ query[h]
+        gradients[2][j] += weights.mT @ arriving[h]
+    return gradients
+
+
+# %% name="backward-mistake-group-summed-first"
+# %%mistake backward
+# The heads of a group are summed before the products. A sum of products is not the product of the sums: that would mix
+# one head's weights with another head's dO.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    query, arriving = (x.unflatten(0, (K, -1)) for x in (query, arriving))
+    key, value = key[:, None], value[:, None]
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    weights = torch.softmax((query @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = arriving @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    by_key, by_value = by_scores.sum(1).mT @ query.sum(1), weights.sum(1).mT @ arriving.sum(1)
+    return (by_scores @ key).flatten(0, 1), by_key, by_value
+
+
+# %% name="backward-mistake-mask-of-flat-group"
+# %%mistake backward
+# The queries of a group stand in one row, head after head, but each row of the mask is repeated on the spot. Repeat the
+# mask as a whole: `repeat`, not `repeat_interleave`.
+def attention_backward(query, key, value, arriving):
+    K, T, S, scale = key.size(0), query.size(1), key.size(1), 1 / math.sqrt(query.size(-1))
+    q, d = query.reshape(K, -1, query.size(-1)), arriving.reshape(K, -1, arriving.size(-1))
+    seen = torch.ones(T, S, dtype=torch.bool).tril(S - T).repeat_interleave(query.size(0) // K, dim=0)
+    weights = torch.softmax((q @ key.mT * scale).masked_fill(~seen, -math.inf), dim=-1)
+    by_weights = d @ value.mT
+    by_scores = weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True)) * scale
+    return (by_scores @ key).reshape(query.shape), by_scores.mT @ q, weights.mT @ d
 
 
 # %% name="backward-other-jacobian"
 # %%other backward
 # With the Jacobian diag(p) - p pᵀ of each row, and einsum.
-def attention_backward(query, key, value, arriving, causal):
-    T, D = query.shape[1:]
-    scores = torch.einsum("btd,bsd->bts", query, key) / D**0.5
-    if causal:
-        scores = scores + torch.full((T, T), -math.inf).triu(1)
-    p = scores.softmax(-1)
+def attention_backward(query, key, value, arriving):
+    K, S, D = key.shape
+    T = query.size(1)
+    q, d = query.reshape(K, -1, T, D), arriving.reshape(K, -1, T, value.size(-1))
+    p = (torch.einsum("kgtd,ksd->kgts", q, key) / D**0.5 + torch.full((T, S), -math.inf).triu(S - T + 1)).softmax(-1)
     jacobian = torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
-    by_scores = torch.einsum("btsu,btv,buv->bts", jacobian, arriving, value) / D**0.5
-    by_query, by_key = (torch.einsum(e, by_scores, x) for e, x in (("bts,bsd->btd", key), ("bts,btd->bsd", query)))
-    return by_query, by_key, torch.einsum("bts,btv->bsv", p, arriving)
+    by_scores = torch.einsum("kgtsu,kgtv,kuv->kgts", jacobian, d, value) / D**0.5
+    by_query = torch.einsum("kgts,ksd->kgtd", by_scores, key).reshape(query.shape)
+    return by_query, torch.einsum("kgts,kgtd->ksd", by_scores, q), torch.einsum("kgts,kgtv->ksv", p, d)
 
 
 # %% name="backward-other-output"
 # %%other backward
-# The average from the output: rowsum(O ∘ dO), one query after the other.
-def attention_backward(query, key, value, arriving, causal):
-    scale = query.size(-1) ** -0.5
+# The average from the output: rowsum(O ∘ dO), one head and one query after the other.
+def attention_backward(query, key, value, arriving):
     gradients = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
-    for t in range(query.size(1)):
-        end = t + 1 if causal else key.size(1)
-        k, v, d = key[:, :end], value[:, :end], arriving[:, t : t + 1]
-        p = torch.softmax((k * query[:, t : t + 1]).sum(-1) * scale, dim=-1)[..., None]  # (B, S, 1)
-        average = ((p * v).sum(1, keepdim=True) * d).sum(-1, keepdim=True)
-        by_scores = p * ((v * d).sum(-1, keepdim=True) - average) * scale
-        gradients[0][:, t] = (by_scores * k).sum(1)
-        gradients[1][:, :end] += by_scores * query[:, t : t + 1]
-        gradients[2][:, :end] += p * d
+    H, T, D = query.shape
+    for h in range(H):
+        j = h * key.size(0) // H
+        for t in range(T):
+            end = key.size(1) - T + t + 1
+            k, v, d = key[j, :end], value[j, :end], arriving[h, t]
+            p = torch.softmax(k @ query[h, t] * D**-0.5, dim=0)
+            by_scores = p * (v @ d - (p @ v) @ d) * D**-0.5
+            gradients[0][h, t] = by_scores @ k
+            gradients[1][j, :end] += torch.outer(by_scores, query[h, t])
+            gradients[2][j, :end] += torch.outer(p, d)
     return gradients
+
+
+# %% name="backward-other-flat-group"
+# %%other backward
+# The query heads of a group are only more queries to the same keys: one head with H/K · T of them, and nothing to sum.
+def attention_backward(query, key, value, arriving):
+    K, S, D = key.shape
+    T = query.size(1)
+    q, d = query.reshape(K, -1, D), arriving.reshape(K, -1, value.size(-1))
+    places = torch.arange(S - T, S).repeat(query.size(0) // K)
+    p = torch.softmax((q @ key.mT / D**0.5).where(torch.arange(S) <= places[:, None], -math.inf), dim=-1)
+    average = ((p @ value) * d).sum(-1, keepdim=True)
+    by_scores = p * (d @ value.mT - average) / D**0.5
+    return (by_scores @ key).reshape(query.shape), by_scores.mT @ q, p.mT @ d
+
+
+# %% name="backward-other-repeated"
+# %%other backward
+# With a copy of its key-value head for each query head; `index_add` brings the gradients of the copies together.
+def attention_backward(query, key, value, arriving):
+    H, T, D = query.shape
+    of_head = torch.arange(H) // (H // key.size(0))
+    k, v = key[of_head], value[of_head]
+    scores = query @ k.mT / D**0.5
+    hidden = torch.ones_like(scores).triu(key.size(1) - T + 1).bool()
+    p = torch.softmax(scores.masked_fill(hidden, -1e9), dim=-1)
+    dp = arriving @ v.mT
+    by_scores = p * (dp - (p * dp).sum(-1, keepdim=True)) / D**0.5
+    by_key = torch.zeros_like(key).index_add(0, of_head, by_scores.mT @ query)
+    return by_scores @ k, by_key, torch.zeros_like(value).index_add(0, of_head, p.mT @ arriving)
 
 
 # %% [markdown] name="heads" question={"points": 5, "difficulty": 3, "minutes": 20, "section": "4.3"}

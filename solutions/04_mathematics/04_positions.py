@@ -1,11 +1,11 @@
 # %% [markdown] name="title"
 # # 4.4 位置编码 · Positions — exercises
 #
-# 本节的练习先写出任意位置的正弦编码，再写出把所有位置移动 k 步的旋转矩阵，然后写出旋转位置编码下的注意力分数，
-# 最后用纸笔算两个数，并判断超出训练长度时会发生什么。
+# 本节的练习先写出带 ALiBi 距离惩罚与缓存的因果注意力，再写出把所有位置移动 k 步的旋转矩阵，
+# 然后写出旋转位置编码下的注意力分数，最后用纸笔算两个数，并判断超出训练长度时会发生什么。
 #
-# You write the clock, the matrix that sets it forward, and rotary scores. Each question has a cell for your answer and
-# a cell that checks it. Section 4.4 has all that you need.
+# You write attention that forgets by distance, the matrix that sets the clock forward, and rotary scores. Each question
+# has a cell for your answer and a cell that checks it. Section 4.4 has all that you need.
 
 # %% name="authoring" tags=["instructor"]
 # %load_ext lmlib.course.authoring
@@ -19,245 +19,400 @@ from torch import Tensor
 
 from lmlib.course.checks import hint
 
-# %% [markdown] name="clock" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "4.4"}
-# ## 1. The table of sinusoids, for any places
+# %% [markdown] name="distances" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "4.4"}
+# ## 1. Attention that forgets by distance
 #
-# Write the sinusoidal positions: entry $2i$ of a row is $\sin(\omega_i p)$, entry $2i+1$ is $\cos(\omega_i p)$, with
-# $\omega_i = \mathrm{base}^{-2i/C}$ for $i = 0 \dots C/2 - 1$.
+# Write causal attention with ALiBi (Press et al. 2022) for H heads at once. The keys and values are those of all S
+# places, as a cache holds them; the queries are those of the *last* T places. So query $t = 0 \dots T - 1$ stands at
+# place $p = S - T + t$. Its score for the key of place $q$ in head $h$ is
+#
+# $$s_{pq} = \frac{q_p\cdot k_q}{\sqrt D} - m_h\,(p - q),\qquad m_h = 2^{-8h/H},\quad h = 1 \dots H,$$
+#
+# and the weights are the softmax of the scores over the places $q \le p$. Later places are hidden.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `places` | (T,) float | any places, in any order, also halves and negative ones |
-# | `d_model` | int | C; if it is odd, raise a `ValueError`, best one that says what was given |
-# | `base` | float | 10000 in the paper |
-# | returns | (T, C), in the dtype of `places` | one row for each place |
+# | `query` | (H, T, D) | the first head is $h = 1$; H is a power of two |
+# | `key` | (H, S, D) | $1 \le T \le S$; T = S is a whole sequence, T = 1 one new word |
+# | `value` | (H, S, D_v) | D_v need not be D |
+# | returns `output` | (H, T, D_v) | for each query its mean of the values |
+# | returns `weights` | (H, T, S) | 0 at later places |
 #
-# Write it with torch's elementary functions. `lmlib.positions` is not allowed here: it would be the answer.
+# All are float32, results too. `lmlib` is not allowed here: `lmlib.positions` has the penalty, ready-made.
 #
-# **What usually goes wrong:** the exponent is $i/C$ where it must be $2i/C$, or the sines stand together in one half.
+# **What usually goes wrong:** the slopes are counted from $h = 0$; the first query is taken for place 0; the penalty is
+# divided by $\sqrt D$ as well.
 
 
-# %% name="clock-answer"
-def clock(places: Tensor, d_model: int, base: float) -> Tensor:
-    """Sinusoidal positions (T, C) of the places (T,)."""
+# %% name="distances-answer"
+def alibi_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Causal attention with ALiBi: the output (H, T, D_v) and the weights (H, T, S)."""
     ### BEGIN SOLUTION
-    if d_model % 2:
-        raise ValueError(f"sines and cosines come in pairs: d_model must be even; got {d_model}")
-    rates = base ** (-torch.arange(0, d_model, 2) / d_model)  # (C/2,)
-    angles = places[:, None] * rates  # (T, C/2)
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)  # (H,)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)  # (T, S): p - q
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance  # (H, T, S)
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
     ### END SOLUTION
 
 
-# %% name="clock-check" tags=["nbval-check-output"]
+# %% name="distances-check" tags=["nbval-check-output"]
 from lmlib.course.checks import check
 
-check("04_positions", "clock", clock)
+check("04_positions", "distances", alibi_attention)
 
-# %% [markdown] name="clock-hint-1"
-# First the rates, (C/2,): `torch.arange(0, d_model, 2)` gives 0, 2, 4, ..., the $2i$ of the formula.
+# %% [markdown] name="distances-hint-1"
+# First the places: the keys stand at 0, 1, …, S − 1, and the queries at the last T of these numbers. One table (T, S)
+# of all differences $p - q$ serves twice: it gives the penalty, and its sign says what is hidden.
 
-# %% [markdown] name="clock-hint-2"
-# `places[:, None] * rates` has the shape (T, C/2). Each angle gives two numbers, which stand side by side.
+# %% [markdown] name="distances-hint-2"
+# Then the slopes, (H,). For four heads they are 1/4, 1/16, 1/64, 1/256: try yours. `slopes[:, None, None]` has the
+# shape (H, 1, 1), and meets the table of distances in (H, T, S).
 
-# %% [markdown] name="clock-hint-3"
-# `torch.stack([..., ...], dim=-1)` makes (T, C/2, 2), and `.flatten(-2)` lays the pairs one after the other.
+# %% [markdown] name="distances-hint-3"
+# A hidden place has the score −∞ *before* the softmax: `masked_fill` puts it where the distance is negative. The
+# softmax runs over the keys, the last axis.
 
-# %% name="clock-parts"
+# %% name="distances-parts"
 import torch
 
 from lmlib.course.questions import FunctionQuestion, ValueQuestion
 
-clock = FunctionQuestion(
-    "clock",
-    returns=("table",),
-    atol=1e-4,
-    because="angles up to about 100 have an absolute error of about 1e-5 in float32, and sin and cos hand it on",
+distances = FunctionQuestion(
+    "alibi_attention",
+    returns=("output", "weights"),
+    atol=1e-5,
+    because="scores of up to about 5 carry an error of 1e-6 in float32, and a weight changes by that part of itself",
 )
 
 
-@clock.case(points=1)
+@distances.case(points=1)
 def by_hand(draw):
-    """places 0 and 3, four entries, base 100: rates 1 and 0.1"""
-    return {"places": torch.tensor([0.0, 3.0]), "d_model": 4, "base": 100.0}
+    """two heads, three places: the last weights are 1/6, 2/6, 3/6 and 3/6, 1/6, 2/6"""
+    query = torch.tensor([2.0, 0.0, 0.0, 0.0]).repeat(2, 3, 1)
+    parts = torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
+    key = torch.tensor([[0.0, -1.0, 1.0, 2.0], [0.0, 3.0, 0.0, -2.0], [0.0, 1.0, 1.0, 0.0]]).repeat(2, 1, 1)
+    key[..., 0] = parts.log() - torch.tensor([[0.0, 1 / 16, 2 / 16], [0.0, 1 / 256, 2 / 256]])
+    value = torch.tensor([[[6.0, 0.0], [0.0, 6.0], [12.0, 0.0]], [[0.0, 6.0], [12.0, 0.0], [6.0, 6.0]]])
+    return {"query": query, "key": key, "value": value}
 
 
-@clock.case(points=1)
-def a_wide_table(draw):
-    """twelve places in a row, 16 entries, base 10000"""
-    return {"places": torch.arange(12.0), "d_model": 16, "base": 10_000.0}
+@distances.case(points=1)
+def a_sequence(draw):
+    """a whole sequence of six, four heads"""
+    return {"query": draw.normal(4, 6, 8), "key": draw.normal(4, 6, 8), "value": draw.normal(4, 6, 5)}
 
 
-@clock.case(points=1)
-def any_places(draw):
-    """places that are not whole numbers, in any order, some negative"""
-    return {"places": 20 * draw.normal(7), "d_model": 8, "base": 500.0}
+@distances.case(points=1)
+def a_cache(draw):
+    """the last three of nine places, two heads"""
+    return {"query": draw.normal(2, 3, 5), "key": draw.normal(2, 9, 5), "value": draw.normal(2, 9, 4)}
 
 
-@clock.case(points=1)
-def refused(draw):
-    """an odd width: a ValueError"""
-    return {"places": torch.arange(3.0), "d_model": 1, "base": 10_000.0}
+@distances.case(points=1)
+def equal_words(draw):
+    """one new query and twelve equal keys, eight heads: the weights differ by the penalty alone"""
+    key = draw.normal(8, 1, 6).repeat(1, 12, 1)
+    return {"query": draw.normal(8, 1, 6), "key": key, "value": draw.normal(8, 12, 3)}
 
 
-@clock.invariant
-def rows_are_equally_long(got, inputs):
-    """each pair is a point on the unit circle, so each row must have the length √(C/2)"""
-    return torch.allclose(
-        got.norm(dim=1), torch.full((len(got),), (got.size(1) / 2) ** 0.5, dtype=got.dtype), atol=1e-4
-    )
+@distances.invariant
+def rows_sum_to_one(got, inputs):
+    """each row of the weights, one for each query, must sum to 1"""
+    sums = got[1].sum(-1)
+    return torch.allclose(sums, torch.ones_like(sums), atol=1e-5)
 
 
-# %% name="clock-mistake-halves"
-# %%mistake clock
-# All the sines stand in the first half and the cosines in the second. The numbers are right, and their order is
-# not: here each sine has its cosine beside it.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (-torch.arange(0, d_model, 2) / d_model)
-    angles = places[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+@distances.invariant
+def each_sees_one_more(got, inputs):
+    """the last query must see all places, and each other query one place less than the query after it"""
+    seen = (got[1] > 1e-9).sum(-1)  # (H, T)
+    return bool((seen[:, -1] == got[1].size(-1)).all() and (seen.diff(dim=1) == 1).all())
 
 
-# %% name="clock-mistake-cosine-first"
-# %%mistake clock
-# The cosines stand where the sines belong. At place 0 entry 0 must be sin 0 = 0.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (-torch.arange(0, d_model, 2) / d_model)
-    angles = places[:, None] * rates
-    return torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(-2)
+@distances.invariant
+def nearer_weighs_more(got, inputs):
+    """over equal keys a nearer place must weigh more than a farther one, in each head by a smaller factor"""
+    key = inputs["key"]
+    steps = got[1][:, -1].log().diff(dim=1)  # (H, S-1): one place nearer
+    return not torch.equal(key, key[:, :1].expand_as(key)) or bool((steps > 0).all() and (steps.diff(dim=0) < 0).all())
 
 
-# %% name="clock-mistake-pairs-counted"
-# %%mistake clock
-# The exponent is i/C where it must be 2i/C: the rates fall only half of the way, and the slowest hand is far too
-# fast.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (-torch.arange(d_model // 2) / d_model)
-    angles = places[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-from-zero"
+# %%mistake distances
+# The slopes are counted from h = 0: the first is 1, and each is 2^(8/H) times too steep. h runs from 1 to H, so that
+# the last slope is 2^(−8), however many heads there are.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(H) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-mistake-rate-for-each-entry"
-# %%mistake clock
-# Sine and cosine of a pair have different rates here: the exponent runs 0, 1, 2, 3, … through the entries. Both entries
-# of pair i have the exponent 2i/C. Else they are no point on one circle, and a shift is no rotation.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (-torch.arange(d_model) / d_model)
-    angles = places[:, None] * rates
-    return torch.stack([angles[:, 0::2].sin(), angles[:, 1::2].cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-growing"
+# %%mistake distances
+# The minus in the exponent is missing: the slopes grow from head to head, up to 256. All of them must be below 1, and
+# they fall.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-mistake-harmonics"
-# %%mistake clock
-# These are the rates of document 003: 1/base, 2/base, 3/base and so on. The Transformer's rates fall from pair to
-# pair, each by the same factor.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = torch.arange(1, d_model // 2 + 1) / base
-    angles = places[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-upside-down"
+# %%mistake distances
+# The exponent is −8/h where it must be −8h/H. Such slopes grow from head to head, and the number of heads has no effect
+# on them.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 / torch.arange(1, H + 1))
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-mistake-row-numbers"
-# %%mistake clock
-# The given places are not used: row n is place n. That is right only for places that are counted from 0.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (-torch.arange(0, d_model, 2) / d_model)
-    angles = torch.arange(len(places))[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-last-head-first"
+# %%mistake distances
+# The slopes are in the opposite order. Head 1, the first in `query`, has the largest, 2^(−8/H), and head H the
+# smallest, 2^(−8).
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(H, 0, -1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-mistake-counted-twice"
-# %%mistake clock
-# The exponent is counted twice. `torch.arange(0, d_model, 2)` already gives 2i: the factor 2 must not come again.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (-2 * torch.arange(0, d_model, 2) / d_model)
-    angles = places[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-eight-heads"
+# %%mistake distances
+# The slopes 1/2, 1/4, 1/8, … are those of eight heads. H is the first size of `query`: with fewer heads each slope is a
+# smaller part of the one before, and the last is 2^(−8) again.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** -torch.arange(1, H + 1)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-mistake-growing"
-# %%mistake clock
-# The minus in the exponent is missing: the rates grow from pair to pair. They must fall, from 1 down to almost 1/base.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (torch.arange(0, d_model, 2) / d_model)
-    angles = places[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-base-e"
+# %%mistake distances
+# The slopes are powers of e here, and must be powers of 2. The e of this section comes later: the softmax makes the
+# factor e^(−m(p − q)) of a penalty.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = torch.exp(-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-mistake-from-one"
-# %%mistake clock
-# The pairs are numbered from 1. The first pair has i = 0, so its rate is 1.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = base ** (-torch.arange(2, d_model + 2, 2) / d_model)
-    angles = places[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-one-slope"
+# %%mistake distances
+# Every head has the slope of the first, 2^(−8/H). Each head needs its own: some then look near, and some far back.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - 2.0 ** (-8 / H) * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-mistake-base-written-in"
-# %%mistake clock
-# The base is written in as 10000. It is an argument, and some cases have another one.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"odd: {d_model}")
-    rates = 10_000.0 ** (-torch.arange(0, d_model, 2) / d_model)
-    angles = places[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+# %% name="distances-mistake-before-the-scale"
+# %%mistake distances
+# The penalty is divided by √D together with the products, so it is too small. √D belongs to the products alone: divide
+# them first, then subtract the penalty.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = (query @ key.mT - slopes[:, None, None] * distance) / math.sqrt(D)
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-other-slices"
-# %%other clock
-# An empty table, filled by slices.
-def clock(places, d_model, base):
-    if d_model % 2 == 1:
-        raise ValueError(f"d_model={d_model} is odd")
-    table = torch.zeros(len(places), d_model, dtype=places.dtype)
-    rates = torch.exp(-math.log(base) * torch.arange(0, d_model, 2) / d_model)
-    table[:, 0::2] = torch.sin(torch.outer(places, rates))
-    table[:, 1::2] = torch.cos(torch.outer(places, rates))
-    return table
+# %% name="distances-mistake-added"
+# %%mistake distances
+# The penalty is added: the farther back a place, the more it weighs. Subtract m(p − q), or add m(q − p).
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) + slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
 
 
-# %% name="clock-other-complex"
-# %%other clock
-# A hand as a complex number of length 1: its imaginary part is the sine.
-def clock(places, d_model, base):
-    if d_model % 2:
-        raise ValueError(f"d_model={d_model} is odd")
-    rates = torch.tensor([base ** (-2 * i / d_model) for i in range(d_model // 2)], dtype=places.dtype)
-    hands = torch.polar(torch.ones(len(places), len(rates), dtype=places.dtype), torch.outer(places, rates))
-    return torch.view_as_real(hands).flip(-1).flatten(1)
+# %% name="distances-mistake-first-places"
+# %%mistake distances
+# Query t sees the places 0 to t, as if the queries were the first T. They are the last T of S: query t stands at place
+# S − T + t, and the last one sees everything. Where T = S the two are the same.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(T)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
+
+
+# %% name="distances-mistake-future-seen"
+# %%mistake distances
+# Later places get a penalty by |p − q|, and a weight. A causal query sees nothing after its own place: there the score
+# must be −∞.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = (torch.arange(S - T, S)[:, None] - torch.arange(S)).abs()
+    weights = (query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance).softmax(dim=-1)
+    return weights @ value, weights
+
+
+# %% name="distances-mistake-own-place-hidden"
+# %%mistake distances
+# Each query's own place is hidden as well. A query at place 0 then has nothing left to see, and a softmax of −∞ alone
+# is NaN. Hide the distances below 0; the distance 0 stays, and costs nothing.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance <= 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
+
+
+# %% name="distances-mistake-no-scale"
+# %%mistake distances
+# The products are not divided by √D. ALiBi changes nothing about that: its penalty is subtracted from scaled scores.
+def alibi_attention(query, key, value):
+    H, T, _ = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT - slopes[:, None, None] * distance
+    weights = scores.masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    return weights @ value, weights
+
+
+# %% name="distances-mistake-factor-after-softmax"
+# %%mistake distances
+# The factor e^(−m(p − q)) is put on weights that already sum to 1, so now they sum to less. Subtract the penalty before
+# the softmax: it divides by the sum of what is left.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    weights = (query @ key.mT / math.sqrt(D)).masked_fill(distance < 0, -math.inf).softmax(dim=-1)
+    weights = weights * torch.exp(-slopes[:, None, None] * distance)
+    return weights @ value, weights
+
+
+# %% name="distances-mistake-mask-after-softmax"
+# %%mistake distances
+# Later places get their 0 after the softmax. They have had their share by then, and the rest sums to less than 1. Set
+# their scores to −∞ before it.
+def alibi_attention(query, key, value):
+    H, T, D = query.shape
+    S = key.size(1)
+    slopes = 2.0 ** (-8 * torch.arange(1, H + 1) / H)
+    distance = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    scores = query @ key.mT / math.sqrt(D) - slopes[:, None, None] * distance
+    weights = scores.softmax(dim=-1).masked_fill(distance < 0, 0.0)
+    return weights @ value, weights
+
+
+# %% name="distances-other-key-place-only"
+# %%other distances
+# m·q is added instead of −m(p − q). The two differ by m·p, the same all along a row, and the softmax cannot see that.
+def alibi_attention(query, key, value):
+    heads, new, width = query.shape
+    places = torch.arange(key.shape[-2])
+    slopes = torch.tensor([2 ** (-8 * h / heads) for h in range(1, heads + 1)], dtype=query.dtype)
+    scores = torch.einsum("htd,hsd->hts", query / width**0.5, key) + (slopes[:, None] * places)[:, None]
+    hidden = torch.ones(new, len(places), dtype=torch.bool).triu(len(places) - new + 1)
+    weights = torch.softmax(scores.masked_fill(hidden, -1e9), dim=2)
+    return torch.einsum("hts,hsv->htv", weights, value), weights
+
+
+# %% name="distances-other-loop"
+# %%other distances
+# One head and one query after the other, each over the places that it sees.
+def alibi_attention(query, key, value):
+    heads, new, width = query.shape
+    length = key.size(1)
+    weights = query.new_zeros(heads, new, length)
+    for h in range(heads):
+        for t in range(new):
+            seen = length - new + t + 1
+            back = torch.arange(seen).flip(0)  # seen - 1, ..., 1, 0
+            score = key[h, :seen] @ query[h, t] / math.sqrt(width) - back * 0.5 ** (8 * (h + 1) / heads)
+            weights[h, t, :seen] = score.softmax(dim=0)
+    return weights @ value, weights
+
+
+# %% name="distances-other-factors"
+# %%other distances
+# The penalty as a factor on the powers, before they are divided by their sum.
+def alibi_attention(query, key, value):
+    heads, new, width = query.shape
+    back = torch.arange(key.size(1) - new, key.size(1)).unsqueeze(1) - torch.arange(key.size(1))
+    ratio = 0.5 ** (8 / heads)
+    kept = torch.stack([torch.exp(-(ratio**h) * back) * (back >= 0) for h in range(1, heads + 1)])
+    scores = query @ key.transpose(1, 2) / width**0.5
+    powers = torch.exp(scores - scores.amax(-1, keepdim=True)) * kept
+    weights = powers / powers.sum(-1, keepdim=True)
+    return weights @ value, weights
+
+
+# %% name="distances-other-library"
+# %%other distances
+# The function of torch, with the penalty and −∞ as its mask; with the unit matrix as values its output is the weights.
+def alibi_attention(query, key, value):
+    heads, new, length = query.size(0), query.size(1), key.size(1)
+    back = (torch.arange(length)[None] - torch.arange(length)[-new:, None]).to(query.dtype)  # q - p
+    mask = back.masked_fill(back > 0, -math.inf) * torch.logspace(-8 / heads, -8, heads, base=2.0).view(-1, 1, 1)
+    unit = torch.eye(length, dtype=query.dtype).expand(heads, -1, -1)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    return attend(query, key, value, mask), attend(query, key, unit, mask)
 
 
 # %% [markdown] name="shift" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "4.4"}
 # ## 2. One matrix that moves every place
 #
-# Write the matrix $M_k$ with $\mathrm{PE}(p + k) = M_k\,\mathrm{PE}(p)$ for every place $p$. Here $\mathrm{PE}(p)$ is a
-# row of the table of question 1 in another order, taken as a column: first all C/2 sines, then all C/2 cosines. So
-# the two entries of pair $i$ are $i$ and $i + C/2$, as in question 3. (The matrix in section 4.4 is for neighbours.)
+# Write the matrix $M_k$ with $\mathrm{PE}(p + k) = M_k\,\mathrm{PE}(p)$ for every place $p$. Here $\mathrm{PE}(p)$ is
+# the column of the sinusoids of place $p$ in another order: first all C/2 sines $\sin(\omega_i p)$, then all C/2
+# cosines $\cos(\omega_i p)$, with $\omega_i = \mathrm{base}^{-2i/C}$ for $i = 0 \dots C/2 - 1$. So the two entries of
+# pair $i$ are $i$ and $i + C/2$, as in question 3. (The matrix in section 4.4 is for neighbours.)
 #
 # | | shape | |
 # | --- | --- | --- |
 # | `k` | float | how many places to move; negative moves back |
 # | `d_model` | int | C, even |
-# | `base` | float | as in question 1 |
+# | `base` | float | 10000 in the paper |
 # | returns | (C, C) float32 | $M_k$ |
 #
 # **What usually goes wrong:** neighbours are paired; the sign of one sine. The pair here is (sin, cos), not (cos, sin)
@@ -851,5 +1006,5 @@ beyond = "c."
 # %% [markdown] name="end"
 # ## Done?
 #
-# `hint("04_positions", "clock", 1)` gives a first hint; each question has two or three. `lmbook check` on this
+# `hint("04_positions", "distances", 1)` gives a first hint; each question has two or three. `lmbook check` on this
 # notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
