@@ -880,7 +880,7 @@ record.check("with it one learning rate fits both", math.isclose(normed, 1, rel_
 #
 # 1. SwiGLU: the gate on the right side;
 # 2. LayerNorm and RMSNorm from their formulas;
-# 3. the backward pass of LayerNorm, without autograd;
+# 3. the backward pass of a pre-norm sublayer, without autograd;
 # 4. norm, SwiGLU and residual connection as one module;
 # 5. counting: parameters, a gradient through ten layers, and what warm-up is for.
 #

@@ -76,50 +76,64 @@ def norm_inputs(x, kind, weight, bias, eps):
 
 
 backward = FunctionQuestion(
-    "norm_backward",
-    returns=("gradient",),
+    "sublayer_backward",
+    returns=("by_x", "by_weight"),
     atol=5e-5,
-    because="differences of means in float32, wrong by some 1e-7, divided by a σ that may be as small as 0.02",
+    because="a product over up to 8 features, means and sums over up to 24 words in float32, wrong by some 1e-6; the"
+    " division by a ρ of 0.1 or more makes it ten times that at most",
 )
 
 
-@backward.case(points=2)
-def one_vector(draw):
-    """one vector of 8 entries"""
-    return {"x": draw.normal(8), "grad": draw.normal(8)}
+@backward.case(points=1)
+def by_hand(draw):
+    """one word, C = 2: x = (2, 4) and ε = 6, so ρ = 4; γ = (2, ½), W = ((1, 2), (0, 1)), and (4, 8) arrives"""
+    numbers = {"x": [[2.0, 4.0]], "weight": [2.0, 0.5], "matrix": [[1.0, 2.0], [0.0, 1.0]], "arriving": [[4.0, 8.0]]}
+    return {"eps": 6.0, **{name: torch.tensor(values) for name, values in numbers.items()}}
 
 
 @backward.case(points=1)
 def a_batch(draw):
-    """two sentences of three words, far from mean 0"""
-    return {"x": 3 * draw.normal(2, 3, 6) + 5, "grad": draw.normal(2, 3, 6)}
+    """two sentences of three words, the mean of x is not 0; γ is 1, as in a new norm, and ε = 10⁻⁶"""
+    return sublayer_inputs(draw, 2 * draw.normal(2, 3, 5) + 1, torch.ones(5), 1e-6)
 
 
 @backward.case(points=1)
-def useless_directions(draw):
-    """a gradient that only asks for another mean and another length: nothing may be left of it"""
-    x = 2 * draw.normal(4, 8)
-    return {"x": x, "grad": 1.5 + 0.5 * (x - x.mean(-1, keepdim=True))}
+def far_weight(draw):
+    """three leading dimensions; γ is far from 1, with both signs"""
+    return sublayer_inputs(draw, 2 * draw.normal(2, 3, 4, 6), 4 * draw.normal(6), 1e-6)
 
 
-@backward.case(points=1)
-def another_size(draw):
-    """the same small vector twice, the second ten times as large: a tenth of the gradient"""
-    x, grad = draw.normal(1, 8), draw.normal(1, 8)
-    return {"x": torch.cat([x / 20, x / 2]), "grad": grad.repeat(2, 1)}
+@backward.case(points=2)
+def small_beside_eps(draw):
+    """five words, √ε = 0.1: the first is 0, the next three are small beside √ε, the last is larger"""
+    sizes = torch.tensor([0.0, 0.01, 0.02, 0.05, 0.3])
+    return sublayer_inputs(draw, sizes[:, None] * draw.normal(5, 8), 1 + draw.normal(8), 0.01)
+
+
+def sublayer_inputs(draw, x, weight, eps):
+    matrix = draw.normal(x.size(-1), x.size(-1)) / 2
+    return {"x": x, "weight": weight, "matrix": matrix, "eps": eps, "arriving": draw.normal(*x.shape)}
 
 
 @backward.invariant
-def the_mean_is_left_alone(got, inputs):
-    """the gradient at x must sum to 0: LayerNorm does not see the mean, so nothing is gained by changing it"""
-    return bool((got.sum(-1).abs() < 1e-3).all())
+def the_branch_is_linear_in_the_weight(got, inputs):
+    """yW is linear in γ, so γ · by_weight must be the sum of yW ⊙ g over all words"""
+    expected = (branch(inputs) * inputs["arriving"]).sum()
+    return bool((got[1] @ inputs["weight"] - expected).abs() < 1e-3 * (1 + expected.abs()))
 
 
 @backward.invariant
-def the_length_is_left_alone(got, inputs):
-    """the gradient must be at right angles to the centred x: LayerNorm does not see its length"""
-    centred = inputs["x"] - inputs["x"].mean(-1, keepdim=True)
-    return bool(((got * centred).sum(-1).abs() < 1e-3).all())
+def the_length_hardly_counts(got, inputs):
+    """stretching x moves y by the share ε/ρ² alone: without the path past the norm, x · by_x is that share of yW · g"""
+    share = inputs["eps"] / (inputs["x"].square().mean(-1) + inputs["eps"])
+    expected = share * (branch(inputs) * inputs["arriving"]).sum(-1)
+    along = (inputs["x"] * (got[0] - inputs["arriving"])).sum(-1)
+    return bool(((along - expected).abs() < 1e-3).all())
+
+
+def branch(inputs):
+    x, weight = inputs["x"], inputs["weight"]
+    return torch.nn.functional.rms_norm(x, weight.shape, weight, inputs["eps"]) @ inputs["matrix"]
 
 
 from lmlib.course.questions import ClassQuestion

@@ -1,7 +1,7 @@
 # %% [markdown] name="title"
 # # 4.5 前馈网络、残差与归一化 · Feed-forward, residuals and norms — exercises
 #
-# 本节的练习写出带门控的前馈网络 SwiGLU、层归一化与 RMSNorm，再不用自动求导写出层归一化的反向传播，
+# 本节的练习写出带门控的前馈网络 SwiGLU、层归一化与 RMSNorm，再不用自动求导写出先归一化子层的反向传播，
 # 把各部分合成一个 `nn.Module` 子层，最后用纸笔数参数、算十层残差的梯度，并说清预热的作用。
 #
 # You write the parts of a layer that are not attention, one of them backwards. Each question has a cell for your
@@ -400,214 +400,449 @@ def normalise(x, kind, weight, bias, eps):
 
 
 # %% [markdown] name="backward" question={"points": 5, "difficulty": 4, "minutes": 30, "section": "4.5"}
-# ## 3. LayerNorm, backwards
+# ## 3. A pre-norm sublayer, backwards
 #
-# Let $\hat x = (x - \mu)/\sigma$ (no weight, no bias, $\varepsilon = 0$). You are given the gradient $g$ of a
-# loss with respect to $\hat x$. Write the gradient with respect to $x$. Derive it from the Jacobian of section
-# 4.5, $J = \frac1\sigma\big(I - \frac1C\mathbf 1\mathbf 1^\top - \frac1C\hat x\hat x^\top\big)$: multiply $J g$
-# out, and no matrix is left.
+# RMSNorm (Zhang and Sennrich 2019) stands before a sublayer, and the residual connection leads around both. Here the
+# sublayer is one matrix $W$:
+#
+# $$z = x + yW,\qquad y = \gamma\odot\hat x,\qquad \hat x = \frac x\rho,\qquad
+# \rho = \sqrt{\tfrac1C\textstyle\sum_i x_i^2 + \varepsilon}$$
+#
+# You are given the gradient $g$ of a loss with respect to $z$. Write the gradients with respect to $x$ and to
+# $\gamma$. The Jacobian of $\hat x$ is in section 4.5; it holds for every $\varepsilon$,
+# because $\rho$ contains it.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `x` | (..., C) | the input of the norm |
-# | `grad` | (..., C) | $g$, the gradient at the output |
-# | returns | (..., C) | the gradient at the input |
+# | `x` | (..., C) | one leading dimension or more; each vector along the last axis is a word by itself |
+# | `weight` | (C,) | $\gamma$, the same for all words |
+# | `matrix` | (C, C) | $W$ |
+# | `eps` | float | $\varepsilon > 0$; it may be large beside the mean square, and a word may be 0 in all entries |
+# | `arriving` | (..., C) | $g$, the gradient at $z$ |
+# | returns `by_x` | (..., C) | the gradient at $x$ |
+# | returns `by_weight` | (C,) | the gradient at $\gamma$ |
 #
-# Write it without autograd; use autograd to test it.
+# All tensors are float32, the results too. Write it without autograd; use autograd to test it.
 #
-# **What usually goes wrong:** the mean and the standard deviation are taken for constants, though they depend on $x$.
+# **What usually goes wrong:** $\gamma$ stands on the wrong side of the Jacobian; the path past the norm is forgotten;
+# $\hat x$ is taken to have the length $\sqrt C$, but $\varepsilon$ makes it shorter.
 
 
 # %% name="backward-answer"
-def norm_backward(x: Tensor, grad: Tensor) -> Tensor:
-    """The gradient at x (..., C), given the gradient at the normalised x̂ (..., C)."""
+def sublayer_backward(x: Tensor, weight: Tensor, matrix: Tensor, eps: float, arriving: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x + RMSNorm(x) W at x (..., C) and at the norm's weight (C,)."""
     ### BEGIN SOLUTION
-    centred = x - x.mean(-1, keepdim=True)
-    sigma = centred.square().mean(-1, keepdim=True).sqrt()
-    x_hat = centred / sigma
-    along = (grad * x_hat).mean(-1, keepdim=True)
-    return (grad - grad.mean(-1, keepdim=True) - x_hat * along) / sigma
+    rho = torch.sqrt(x.square().mean(-1, keepdim=True) + eps)
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_x_hat = weight * by_y
+    along = (by_x_hat * x_hat).mean(-1, keepdim=True)
+    by_x = arriving + (by_x_hat - x_hat * along) / rho
+    by_weight = (by_y * x_hat).reshape(-1, x.size(-1)).sum(0)
+    return by_x, by_weight
     ### END SOLUTION
 
 
 # %% name="backward-check" tags=["nbval-check-output"]
 from lmlib.course.checks import check
 
-check("05_feed_forward_and_norms", "backward", norm_backward)
+check("05_feed_forward_and_norms", "backward", sublayer_backward)
 
 # %% [markdown] name="backward-hint-1"
-# $\frac1C\mathbf 1\mathbf 1^\top g$ is the mean of $g$, in every entry. What is $\frac1C\hat x\hat x^\top g$?
-# First $\hat x^\top g$, a number.
+# Go back from z one step at a time. Two paths lead from x to z, and their gradients add up. The gradient at y comes
+# through W, as in section 4.3: multiply by the transposed matrix.
 
 # %% [markdown] name="backward-hint-2"
-# Each of the three terms of $J$ is a thing that you do to $g$: keep it, take out its mean, take out its part along
-# $\hat x$.
+# y is a product, entry by entry, of γ and x̂: the gradient at each of the two is the gradient at y times the other
+# one. All words share one γ; each has its own x̂.
 
 # %% [markdown] name="backward-hint-3"
-# $\frac1C\hat x\,(\hat x\cdot g)$ is $\hat x$ times the mean of $g\odot\hat x$. And $\frac1\sigma$ stands before the
-# bracket, so it belongs to all three terms.
+# From x̂ to x, multiply the Jacobian out; no matrix is left. $\frac1C\hat x\,(\hat x\cdot v)$ is $\hat x$ times the
+# mean of $\hat x\odot v$. Which gradient is $v$?
 
 # %% name="backward-parts"
 backward = FunctionQuestion(
-    "norm_backward",
-    returns=("gradient",),
+    "sublayer_backward",
+    returns=("by_x", "by_weight"),
     atol=5e-5,
-    because="differences of means in float32, wrong by some 1e-7, divided by a σ that may be as small as 0.02",
+    because="a product over up to 8 features, means and sums over up to 24 words in float32, wrong by some 1e-6; the"
+    " division by a ρ of 0.1 or more makes it ten times that at most",
 )
 
 
-@backward.case(points=2)
-def one_vector(draw):
-    """one vector of 8 entries"""
-    return {"x": draw.normal(8), "grad": draw.normal(8)}
+@backward.case(points=1)
+def by_hand(draw):
+    """one word, C = 2: x = (2, 4) and ε = 6, so ρ = 4; γ = (2, ½), W = ((1, 2), (0, 1)), and (4, 8) arrives"""
+    numbers = {"x": [[2.0, 4.0]], "weight": [2.0, 0.5], "matrix": [[1.0, 2.0], [0.0, 1.0]], "arriving": [[4.0, 8.0]]}
+    return {"eps": 6.0, **{name: torch.tensor(values) for name, values in numbers.items()}}
 
 
 @backward.case(points=1)
 def a_batch(draw):
-    """two sentences of three words, far from mean 0"""
-    return {"x": 3 * draw.normal(2, 3, 6) + 5, "grad": draw.normal(2, 3, 6)}
+    """two sentences of three words, the mean of x is not 0; γ is 1, as in a new norm, and ε = 10⁻⁶"""
+    return sublayer_inputs(draw, 2 * draw.normal(2, 3, 5) + 1, torch.ones(5), 1e-6)
 
 
 @backward.case(points=1)
-def useless_directions(draw):
-    """a gradient that only asks for another mean and another length: nothing may be left of it"""
-    x = 2 * draw.normal(4, 8)
-    return {"x": x, "grad": 1.5 + 0.5 * (x - x.mean(-1, keepdim=True))}
+def far_weight(draw):
+    """three leading dimensions; γ is far from 1, with both signs"""
+    return sublayer_inputs(draw, 2 * draw.normal(2, 3, 4, 6), 4 * draw.normal(6), 1e-6)
 
 
-@backward.case(points=1)
-def another_size(draw):
-    """the same small vector twice, the second ten times as large: a tenth of the gradient"""
-    x, grad = draw.normal(1, 8), draw.normal(1, 8)
-    return {"x": torch.cat([x / 20, x / 2]), "grad": grad.repeat(2, 1)}
+@backward.case(points=2)
+def small_beside_eps(draw):
+    """five words, √ε = 0.1: the first is 0, the next three are small beside √ε, the last is larger"""
+    sizes = torch.tensor([0.0, 0.01, 0.02, 0.05, 0.3])
+    return sublayer_inputs(draw, sizes[:, None] * draw.normal(5, 8), 1 + draw.normal(8), 0.01)
+
+
+def sublayer_inputs(draw, x, weight, eps):
+    matrix = draw.normal(x.size(-1), x.size(-1)) / 2
+    return {"x": x, "weight": weight, "matrix": matrix, "eps": eps, "arriving": draw.normal(*x.shape)}
 
 
 @backward.invariant
-def the_mean_is_left_alone(got, inputs):
-    """the gradient at x must sum to 0: LayerNorm does not see the mean, so nothing is gained by changing it"""
-    return bool((got.sum(-1).abs() < 1e-3).all())
+def the_branch_is_linear_in_the_weight(got, inputs):
+    """yW is linear in γ, so γ · by_weight must be the sum of yW ⊙ g over all words"""
+    expected = (branch(inputs) * inputs["arriving"]).sum()
+    return bool((got[1] @ inputs["weight"] - expected).abs() < 1e-3 * (1 + expected.abs()))
 
 
 @backward.invariant
-def the_length_is_left_alone(got, inputs):
-    """the gradient must be at right angles to the centred x: LayerNorm does not see its length"""
-    centred = inputs["x"] - inputs["x"].mean(-1, keepdim=True)
-    return bool(((got * centred).sum(-1).abs() < 1e-3).all())
+def the_length_hardly_counts(got, inputs):
+    """stretching x moves y by the share ε/ρ² alone: without the path past the norm, x · by_x is that share of yW · g"""
+    share = inputs["eps"] / (inputs["x"].square().mean(-1) + inputs["eps"])
+    expected = share * (branch(inputs) * inputs["arriving"]).sum(-1)
+    along = (inputs["x"] * (got[0] - inputs["arriving"])).sum(-1)
+    return bool(((along - expected).abs() < 1e-3).all())
 
 
-# %% name="backward-mistake-constants"
+def branch(inputs):
+    x, weight = inputs["x"], inputs["weight"]
+    return torch.nn.functional.rms_norm(x, weight.shape, weight, inputs["eps"]) @ inputs["matrix"]
+
+
+# %% name="backward-mistake-constant"
 # %%mistake backward
-# Mean and σ are treated as constants, so the gradient is only divided by σ. But both move when x moves, and both
-# must be differentiated.
-def norm_backward(x, grad):
-    return grad / x.std(-1, unbiased=False, keepdim=True)
+# ρ is treated as a constant, so the gradient is only divided by it. But ρ moves when x moves, and must be
+# differentiated too: that is the second term of the Jacobian.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    by_y = arriving @ matrix.mT
+    return arriving + weight * by_y / rho, (by_y * x / rho).flatten(0, -2).sum(0)
 
 
-# %% name="backward-mistake-mean-only"
+# %% name="backward-mistake-no-eps"
 # %%mistake backward
-# The mean is differentiated, σ is not. The gradient still tries to stretch x, which LayerNorm does not see.
-def norm_backward(x, grad):
-    return (grad - grad.mean(-1, keepdim=True)) / x.std(-1, unbiased=False, keepdim=True)
+# ε is left out of ρ. Where x is small beside √ε, this ρ is far too small, and where x is 0 it divides by 0.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = x.square().mean(-1, keepdim=True).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
 
 
-# %% name="backward-mistake-no-sigma"
+# %% name="backward-mistake-eps-outside"
 # %%mistake backward
-# Both directions are taken out, but the division by σ is missing: a long vector must get a small gradient.
-def norm_backward(x, grad):
-    x_hat = (x - x.mean(-1, keepdim=True)) / x.std(-1, unbiased=False, keepdim=True)
-    return grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True)
+# ε stands outside the root. It is added to the mean square, and then the root is taken.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = x.square().mean(-1, keepdim=True).sqrt() + eps
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-unit-length"
+# %%mistake backward
+# The whole part along x is taken out, as for ε = 0. With ε the length of x counts a little: the mean of x̂² is below 1,
+# and x̂ times the mean of x̂ ⊙ v takes out less than all.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    direction = F.normalize(x, dim=-1)
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - direction * (by_hat * direction).sum(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x / rho).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-layer-norm"
+# %%mistake backward
+# This is the backward pass of LayerNorm: it takes the mean off x and off the gradient. RMSNorm leaves the mean in.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    centred = x - x.mean(-1, keepdim=True)
+    sigma = (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = centred / sigma
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = by_hat - by_hat.mean(-1, keepdim=True) - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)
+    return arriving + by_norm / sigma, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-mean-off-gradient"
+# %%mistake backward
+# The mean of the gradient is taken off, a term that only LayerNorm has: RMSNorm sees a shift of x.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = by_hat - by_hat.mean(-1, keepdim=True) - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)
+    return arriving + by_norm / rho, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-weight-after"
+# %%mistake backward
+# γ is applied after the Jacobian. Forwards it comes last, so backwards it comes first: the gradient at x̂ is γ times
+# that at y, and this one goes through the Jacobian.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_norm = weight * (by_y - x_hat * (by_y * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-no-weight"
+# %%mistake backward
+# γ is missing from the gradient at x. A feature that γ makes ten times as large gets ten times the gradient.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_norm = (by_y - x_hat * (by_y * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-no-residual"
+# %%mistake backward
+# Only the path through the norm is followed. Along the residual connection the arriving gradient reaches x unchanged;
+# the two add up.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-residual-in-norm"
+# %%mistake backward
+# The gradient of the residual connection goes through the norm as well. This connection starts at x, before the norm:
+# what arrives on it is added at the very end.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving + arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-not-transposed"
+# %%mistake backward
+# The gradient is multiplied by W, as in the forward pass. On the way back it is the transposed matrix: entry i of the
+# gradient at y is the sum of W_ij g_j over j.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
 
 
 # %% name="backward-mistake-sum"
 # %%mistake backward
-# The part along x̂ is a sum where it must be a mean. x̂ has the length √C, so x̂ (x̂·g) is C times too much.
-def norm_backward(x, grad):
-    sigma = x.std(-1, unbiased=False, keepdim=True)
-    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
-    return (grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).sum(-1, keepdim=True)) / sigma
+# The part along x̂ is a sum where it must be a mean: the Jacobian has 1/C before x̂x̂ᵀ.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).sum(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
 
 
-# %% name="backward-mistake-rms"
+# %% name="backward-mistake-twice-c"
 # %%mistake backward
-# This is the backward pass of RMSNorm: it forgets the mean, both in x̂ and in the gradient.
-def norm_backward(x, grad):
-    rho = x.square().mean(-1, keepdim=True).sqrt()
-    return (grad - x / rho * (grad * x / rho).mean(-1, keepdim=True)) / rho
+# The part along x̂ is divided by C twice: the mean has the 1/C of the Jacobian in it already.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True) / x.size(-1)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
 
 
-# %% name="backward-mistake-unbiased"
+# %% name="backward-mistake-not-normalised"
 # %%mistake backward
-# σ is computed with C − 1. LayerNorm divides by C, and only then does x̂ have the length √C.
-def norm_backward(x, grad):
-    sigma = x.std(-1, keepdim=True)
-    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
-    return (grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True)) / sigma
+# In the second term x stands where x̂ belongs. x̂ is x divided by ρ.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x * (by_hat * x).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x / rho).flatten(0, -2).sum(0)
 
 
-# %% name="backward-mistake-last-term-only"
+# %% name="backward-mistake-no-division"
 # %%mistake backward
-# Only the last term is divided by σ. 1/σ stands before the bracket and belongs to all three.
-def norm_backward(x, grad):
-    sigma = x.std(-1, unbiased=False, keepdim=True)
-    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
-    return grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True) / sigma
+# The 1/ρ before the bracket is missing. A long vector must get a small gradient through the norm.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-square"
+# %%mistake backward
+# The bracket is divided by ρ², the mean square. The root is missing there: the factor is 1/ρ.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    square = x.square().mean(-1, keepdim=True) + eps
+    x_hat = x / square.sqrt()
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / square
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-all-divided"
+# %%mistake backward
+# The arriving gradient is divided by ρ too. Past the norm it goes to x as it is; only what comes through the norm is
+# divided.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)
+    return (arriving + by_norm) / rho, (by_y * x_hat).flatten(0, -2).sum(0)
 
 
 # %% name="backward-mistake-whole-tensor"
 # %%mistake backward
-# Mean and σ are taken over the whole tensor, so the words of a batch change each other. Each vector along the last
-# axis stands alone.
-def norm_backward(x, grad):
-    sigma = x.std(unbiased=False)
-    x_hat = (x - x.mean()) / sigma
-    return (grad - grad.mean() - x_hat * (grad * x_hat).mean()) / sigma
+# One ρ is taken over the whole tensor, so the words change each other. Each vector along the last axis stands alone.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean() + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean()) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).sum(0)
 
 
-# %% name="backward-mistake-variance"
+# %% name="backward-mistake-weight-by-x"
 # %%mistake backward
-# Divided by σ². The root is missing: the gradient is divided by σ.
-def norm_backward(x, grad):
-    sigma = x.std(-1, unbiased=False, keepdim=True)
-    x_hat = (x - x.mean(-1, keepdim=True)) / sigma
-    return (grad - grad.mean(-1, keepdim=True) - x_hat * (grad * x_hat).mean(-1, keepdim=True)) / sigma**2
+# The gradient at γ is taken with x in place of x̂. What γ multiplies is x̂, so x̂ is its derivative.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x).flatten(0, -2).sum(0)
 
 
-# %% name="backward-mistake-centred"
+# %% name="backward-mistake-weight-averaged"
 # %%mistake backward
-# The centred x stands where x̂ belongs. x̂ is the centred x divided by σ, so that its length is √C.
-def norm_backward(x, grad):
-    sigma = x.std(-1, unbiased=False, keepdim=True)
-    centred = x - x.mean(-1, keepdim=True)
-    return (grad - grad.mean(-1, keepdim=True) - centred * (grad * centred).mean(-1, keepdim=True)) / sigma
+# The gradient at γ is averaged over the words. Each word adds its own part to the loss: it is the sum.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).flatten(0, -2).mean(0)
+
+
+# %% name="backward-mistake-weight-first-axis"
+# %%mistake backward
+# The gradient at γ is summed over the first axis alone. γ serves every word of every sentence: sum over all axes but
+# the last.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_y = arriving @ matrix.mT
+    by_hat = weight * by_y
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_y * x_hat).sum(0)
+
+
+# %% name="backward-mistake-weight-twice"
+# %%mistake backward
+# The gradient at γ has γ in it. y is γ ⊙ x̂, so the gradient at γ is that at y times x̂, and no more.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_hat = weight * (arriving @ matrix.mT)
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (by_hat * x_hat).flatten(0, -2).sum(0)
+
+
+# %% name="backward-mistake-weight-past-matrix"
+# %%mistake backward
+# The gradient at γ is taken from g itself. Between y and z there is W: the gradient at y is gWᵀ.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    rho = (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    x_hat = x / rho
+    by_hat = weight * (arriving @ matrix.mT)
+    by_norm = (by_hat - x_hat * (by_hat * x_hat).mean(-1, keepdim=True)) / rho
+    return arriving + by_norm, (arriving * x_hat).flatten(0, -2).sum(0)
 
 
 # %% name="backward-other-matrix"
 # %%other backward
-# The Jacobian as a matrix, for each vector.
-def norm_backward(x, grad):
+# The Jacobian as a matrix, for each word; γ and W are matrices too.
+def sublayer_backward(x, weight, matrix, eps, arriving):
     C = x.size(-1)
-    sigma = x.std(-1, correction=0, keepdim=True)
-    x_hat = ((x - x.mean(-1, keepdim=True)) / sigma)[..., None]  # (..., C, 1)
-    jacobian = (torch.eye(C, dtype=x.dtype) - 1 / C - x_hat @ x_hat.mT / C) / sigma[..., None]
-    return (jacobian @ grad[..., None])[..., 0]
+    rho = (x.norm(dim=-1, keepdim=True) ** 2 / C + eps) ** 0.5
+    x_hat = (x / rho)[..., None]  # (..., C, 1)
+    identity = torch.eye(C, dtype=x.dtype)
+    jacobian = identity + (identity - x_hat @ x_hat.mT / C) / rho[..., None] @ torch.diag(weight) @ matrix
+    by_weight = torch.einsum("...i,ij,...j->i", x_hat[..., 0], matrix, arriving)
+    return (jacobian @ arriving[..., None])[..., 0], by_weight
 
 
-# %% name="backward-other-projections"
+# %% name="backward-other-loop"
 # %%other backward
-# Two projections, one after the other: first the mean is taken off, then the part along x̂.
-def norm_backward(x, grad):
-    centred = x - x.mean(-1, keepdim=True)
-    length = centred.norm(dim=-1, keepdim=True)
-    direction = centred / length
-    flat = grad - grad.mean(-1, keepdim=True)
-    flat = flat - direction * (flat * direction).sum(-1, keepdim=True)
-    return flat * math.sqrt(x.size(-1)) / length
+# One word after the other, and powers of 1/ρ: the second term is x (x · v) / (C ρ³).
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    C = x.shape[-1]
+    by_x, by_weight = torch.zeros_like(x).reshape(-1, C), torch.zeros_like(weight)
+    for t, (word, g) in enumerate(zip(x.reshape(-1, C), arriving.reshape(-1, C), strict=True)):
+        inverse = torch.rsqrt(word @ word / C + eps)
+        v = matrix @ g
+        by_weight += v * word * inverse
+        by_x[t] = g + weight * v * inverse - word * (word @ (weight * v)) * inverse**3 / C
+    return by_x.view_as(x), by_weight
 
 
-# %% name="backward-equivalent-sign"
-# %%equivalent backward
-# x̂ with the other sign: it enters twice, as a product with itself.
-centred = x.mean(-1, keepdim=True) - x
+# %% name="backward-other-dual"
+# %%other backward
+# The derivative in the direction of each feature, forwards: column j is what a change of feature j does to z.
+def sublayer_backward(x, weight, matrix, eps, arriving):
+    C = x.size(-1)
+    mean_square = x.pow(2).sum(-1, keepdim=True).div(C) + eps
+    columns = []
+    for j in range(C):
+        unit = torch.zeros_like(x)
+        unit[..., j] = 1
+        change = (unit - x * x[..., j : j + 1] / (C * mean_square)) / mean_square.sqrt()
+        columns.append(((unit + change * weight @ matrix) * arriving).sum(-1))
+    each = x / mean_square.sqrt() * torch.matmul(arriving, matrix.T)
+    while each.ndim > 1:
+        each = each.sum(0)
+    return torch.stack(columns, dim=-1), each
+
 
 # %% [markdown] name="block" question={"points": 4, "difficulty": 3, "minutes": 25, "section": "4.5"}
 # ## 4. The sublayer as a module
