@@ -777,7 +777,7 @@ record.check("words that were searched: all right", correct_version(texts, label
 #
 # 1. the likelihood of an answer: which row predicts which token;
 # 2. from words to labels: several words for one label;
-# 3. calibration with inputs without content;
+# 3. calibrated prompts vote: each has a prejudice of its own;
 # 4. two numbers to derive, and what calibration cannot do.
 #
 # To go on: section 2.4 compares ways of fine-tuning, section 3.5 its tasks.

@@ -77,42 +77,68 @@ def together_not_less_likely(got, inputs):
 
 
 calibration = FunctionQuestion(
-    "calibrate",
-    returns=("probabilities",),
+    "calibrated_vote",
+    returns=("probabilities", "labels"),
     atol=1e-5,
-    because="probabilities carry 7 digits in float32",
+    because="in float32 a score near -10 is known to 1e-6, and so is the probability that is made of it",
 )
 
 
 @calibration.case(points=1)
 def on_paper(draw):
-    """two examples and one empty input, with numbers that can be worked out on paper"""
-    scores = torch.tensor([[0.3, 0.7], [0.6, 0.4]]).log()
-    return {"scores": scores, "content_free": torch.tensor([[0.1, 0.9]]).log()}
-
-
-@calibration.case(points=2)
-def several_inputs(draw):
-    """three labels, four empty inputs that disagree, and scores that do not sum to 1"""
-    return {"scores": 2 * draw.normal(5, 3) - 6, "content_free": 2 * draw.normal(4, 3) - 9}
+    """three prompts and one input without content: numbers that can be worked out on paper"""
+    first = [[0.4, 0.5, 0.1], [0.3, 0.3, 0.4], [0.1, 0.4, 0.5]]  # vote 0; without calibration 1; most prompts say 2
+    second = [[0.4, 0.5, 0.1], [0.2, 0.4, 0.4], [0.1, 0.2, 0.7]]  # vote 2; the product of the three is largest for 0
+    nothing = [[0.2, 0.5, 0.3], [0.2, 0.6, 0.2], [0.1, 0.6, 0.3]]
+    scores = torch.stack([torch.tensor(first), torch.tensor(second)], dim=1)
+    return {"scores": scores.log(), "content_free": torch.tensor(nothing)[:, None].log()}
 
 
 @calibration.case(points=1)
-def strong_prejudice(draw):
-    """a model that nearly always says the same"""
-    return {"scores": draw.normal(4, 2) + torch.tensor([-1.0, -6.0]), "content_free": torch.tensor([[-0.5, -5.0]])}
+def several_inputs(draw):
+    """two prompts, four labels and three inputs that disagree; probabilities that do not sum to 1"""
+    lean = 1.5 * draw.normal(2, 1, 4)  # of each prompt to each label
+    scores, content_free = 1.5 * draw.normal(2, 5, 4), 1.5 * draw.normal(2, 3, 4)
+    return {"scores": scores + lean - 10, "content_free": content_free + lean - 12}
+
+
+@calibration.case(points=1)
+def opposite_prejudices(draw):
+    """two prompts with opposite prejudices; over the last example they disagree, and neither wins"""
+    lean = torch.tensor([[[-7.0, -11.0]], [[-11.0, -7.0]]])
+    nothing, scores = draw.normal(3, 2) + lean[0], 1.5 * draw.normal(2, 4, 2) + lean
+    scores[1, 3] = scores[0, 3].flip(0)
+    return {"scores": scores, "content_free": torch.stack([nothing, nothing.flip(1)])}
+
+
+@calibration.case(points=1)
+def large_quotients(draw):
+    """one of three prompts nearly never gives one of the labels to an input without content"""
+    scores, content_free = draw.normal(3, 3, 5) - 7, draw.normal(3, 2, 5) - 7
+    prompt, label = draw.order(3)[0], draw.order(5)[0]
+    scores[prompt, :, label] -= 3
+    content_free[prompt, :, label] -= 6
+    return {"scores": scores, "content_free": content_free}
 
 
 @calibration.invariant
 def rows_sum_to_one(got, inputs):
-    """each row must sum to 1"""
-    return torch.allclose(got.sum(-1), torch.ones(len(got)), atol=1e-5)
+    """each row of the probabilities must sum to 1"""
+    return torch.allclose(got[0].sum(1), torch.ones(len(got[0])), atol=1e-5)
 
 
 @calibration.invariant
 def no_negative_probability(got, inputs):
     """no probability may be negative"""
-    return bool((got >= 0).all())
+    return bool((got[0] >= 0).all())
+
+
+@calibration.invariant
+def the_label_is_the_likeliest(got, inputs):
+    """each label must have the largest of its row's probabilities"""
+    probabilities, labels = got
+    chosen = probabilities.gather(1, labels.clamp(0, probabilities.size(1) - 1)[:, None])
+    return bool((chosen >= probabilities - 1e-5).all())
 
 
 limits = ValueQuestion()

@@ -1,7 +1,7 @@
 # %% [markdown] name="title"
 # # 2.5 提示学习 · Prompt learning — exercises
 #
-# 本节的练习从一个答案的似然写起：哪一行预测哪一个词元。然后把几个标签词合成一个标签的分数，再用没有内容的输入做校准。
+# 本节的练习从一个答案的似然写起：哪一行预测哪一个词元。然后把几个标签词合成一个标签的分数，再让几个校准过的提示投票。
 # 最后推导两个数，并说清校准能改变什么、不能改变什么。
 #
 # You write the three steps from a model's scores to a label. Each question has a cell for your answer and a cell that
@@ -379,170 +379,335 @@ def label_scores(word_scores, label_of):
 
 
 # %% [markdown] name="calibration" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "2.5"}
-# ## 3. Calibration
+# ## 3. Calibrated prompts vote
 #
-# Take away what the model would say to anything: divide its probabilities by those for inputs without content.
+# Another wording gives another answer, and each wording has its own prejudice. So ask in P wordings, calibrate each
+# prompt by **its own** prejudice (contextual calibration, Zhao et al. 2021), and let the prompts vote.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `scores` | (N, K) float32 | $\ln P$ of each label for each example; among the labels they need not sum to 1 |
-# | `content_free` | (M, K) | the same for M inputs such as "N/A" |
-# | returns | (N, K) float32 | probabilities; each row sums to 1 |
+# | `scores` | (P, N, K) float32 | natural logarithms of the probabilities of K labels, for N examples under P prompts |
+# | `content_free` | (P, M, K) float32 | the same for M inputs such as "N/A" |
+# | returns `probabilities` | (N, K) float32 | the outcome of the vote; each row sums to 1 |
+# | returns `labels` | (N) int64 | the likeliest label of each example; of equal ones the first |
 #
-# First make both probabilities *among the labels*. The prejudice is the **mean probability** over the M inputs. Divide,
-# and make each row sum to 1.
+# The K probabilities need not sum to 1. First make them sum to 1, for each example and input under each prompt. The
+# prejudice of a prompt is the **mean probability** over its M inputs. Divide by it, and make the K numbers sum to 1
+# again. The vote is the **mean of the prompts' probabilities** (soft voting; an opinion pool, Stone 1961).
 #
-# **What usually goes wrong:** logarithms are averaged in place of probabilities; rows are not normalised again; the
-# prejudice is multiplied in.
+# P, N and M are 1 or more, K is 2 or more. Each score lies between -30 and 0.
+#
+# **What usually goes wrong:** one prejudice is taken for all prompts; the quotients vote before they sum to 1, so that
+# a prompt with large ones decides alone; the prompts' labels are counted in place of averaging their probabilities.
 
 
 # %% name="calibration-answer"
-def calibrate(scores: Tensor, content_free: Tensor) -> Tensor:
-    """Calibrated probabilities, (N, K)."""
+def calibrated_vote(scores: Tensor, content_free: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of the prompts' calibrated probabilities, (N, K), and the labels, (N)."""
     ### BEGIN SOLUTION
-    prejudice = torch.softmax(content_free, dim=-1).mean(0)  # (K)
-    fair = torch.softmax(scores, dim=-1) / prejudice
-    return fair / fair.sum(-1, keepdim=True)
+    prejudice = torch.softmax(content_free, dim=-1).mean(1, keepdim=True)  # (P, 1, K)
+    fair = torch.softmax(scores, dim=-1) / prejudice  # (P, N, K)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
     ### END SOLUTION
 
 
 # %% name="calibration-check" tags=["nbval-check-output"]
 from lmlib.course.checks import check
 
-check("05_prompt_learning", "calibration", calibrate)
+check("05_prompt_learning", "calibration", calibrated_vote)
 
 # %% [markdown] name="calibration-hint-1"
-# A softmax over log probabilities makes them sum to 1 among the labels. Do it for both inputs, each row on its own.
+# Section 2.5 calibrates one prompt; here each number has one more index, for the prompt. How many numbers has the
+# prejudice of one prompt? torch lines up shapes by their last axes: beside (P, N, K), what shape must it have so that
+# all examples of a prompt get the prejudice of that prompt?
 
 # %% [markdown] name="calibration-hint-2"
-# `softmax(content_free).mean(0)` is (K). Dividing (N, K) by (K) divides each column by its own prejudice.
+# The prejudice is (P, 1, K); `keepdim` keeps the axis. Each prompt has one vote, which it divides among the labels: its
+# K numbers sum to 1 before you average over the prompts. The labels come last, from the averages.
 
 # %% name="calibration-parts"
 calibration = FunctionQuestion(
-    "calibrate",
-    returns=("probabilities",),
+    "calibrated_vote",
+    returns=("probabilities", "labels"),
     atol=1e-5,
-    because="probabilities carry 7 digits in float32",
+    because="in float32 a score near -10 is known to 1e-6, and so is the probability that is made of it",
 )
 
 
 @calibration.case(points=1)
 def on_paper(draw):
-    """two examples and one empty input, with numbers that can be worked out on paper"""
-    scores = torch.tensor([[0.3, 0.7], [0.6, 0.4]]).log()
-    return {"scores": scores, "content_free": torch.tensor([[0.1, 0.9]]).log()}
-
-
-@calibration.case(points=2)
-def several_inputs(draw):
-    """three labels, four empty inputs that disagree, and scores that do not sum to 1"""
-    return {"scores": 2 * draw.normal(5, 3) - 6, "content_free": 2 * draw.normal(4, 3) - 9}
+    """three prompts and one input without content: numbers that can be worked out on paper"""
+    first = [[0.4, 0.5, 0.1], [0.3, 0.3, 0.4], [0.1, 0.4, 0.5]]  # vote 0; without calibration 1; most prompts say 2
+    second = [[0.4, 0.5, 0.1], [0.2, 0.4, 0.4], [0.1, 0.2, 0.7]]  # vote 2; the product of the three is largest for 0
+    nothing = [[0.2, 0.5, 0.3], [0.2, 0.6, 0.2], [0.1, 0.6, 0.3]]
+    scores = torch.stack([torch.tensor(first), torch.tensor(second)], dim=1)
+    return {"scores": scores.log(), "content_free": torch.tensor(nothing)[:, None].log()}
 
 
 @calibration.case(points=1)
-def strong_prejudice(draw):
-    """a model that nearly always says the same"""
-    return {"scores": draw.normal(4, 2) + torch.tensor([-1.0, -6.0]), "content_free": torch.tensor([[-0.5, -5.0]])}
+def several_inputs(draw):
+    """two prompts, four labels and three inputs that disagree; probabilities that do not sum to 1"""
+    lean = 1.5 * draw.normal(2, 1, 4)  # of each prompt to each label
+    scores, content_free = 1.5 * draw.normal(2, 5, 4), 1.5 * draw.normal(2, 3, 4)
+    return {"scores": scores + lean - 10, "content_free": content_free + lean - 12}
+
+
+@calibration.case(points=1)
+def opposite_prejudices(draw):
+    """two prompts with opposite prejudices; over the last example they disagree, and neither wins"""
+    lean = torch.tensor([[[-7.0, -11.0]], [[-11.0, -7.0]]])
+    nothing, scores = draw.normal(3, 2) + lean[0], 1.5 * draw.normal(2, 4, 2) + lean
+    scores[1, 3] = scores[0, 3].flip(0)
+    return {"scores": scores, "content_free": torch.stack([nothing, nothing.flip(1)])}
+
+
+@calibration.case(points=1)
+def large_quotients(draw):
+    """one of three prompts nearly never gives one of the labels to an input without content"""
+    scores, content_free = draw.normal(3, 3, 5) - 7, draw.normal(3, 2, 5) - 7
+    prompt, label = draw.order(3)[0], draw.order(5)[0]
+    scores[prompt, :, label] -= 3
+    content_free[prompt, :, label] -= 6
+    return {"scores": scores, "content_free": content_free}
 
 
 @calibration.invariant
 def rows_sum_to_one(got, inputs):
-    """each row must sum to 1"""
-    return torch.allclose(got.sum(-1), torch.ones(len(got)), atol=1e-5)
+    """each row of the probabilities must sum to 1"""
+    return torch.allclose(got[0].sum(1), torch.ones(len(got[0])), atol=1e-5)
 
 
 @calibration.invariant
 def no_negative_probability(got, inputs):
     """no probability may be negative"""
-    return bool((got >= 0).all())
+    return bool((got[0] >= 0).all())
 
 
-# %% name="calibration-mistake-not-normalised"
+@calibration.invariant
+def the_label_is_the_likeliest(got, inputs):
+    """each label must have the largest of its row's probabilities"""
+    probabilities, labels = got
+    chosen = probabilities.gather(1, labels.clamp(0, probabilities.size(1) - 1)[:, None])
+    return bool((chosen >= probabilities - 1e-5).all())
+
+
+# %% name="calibration-mistake-not-calibrated"
 # %%mistake calibration
-# The division is right, but the rows no longer sum to 1. Divide each by its sum.
-def calibrate(scores, content_free):
-    prejudice = torch.softmax(content_free, dim=-1).mean(0)
-    return torch.softmax(scores, dim=-1) / prejudice
+# This is the vote before calibration: the prejudices are not used, or came out the same for every label. Each is a
+# softmax over the labels (the last axis), then a mean over the M inputs (axis 1).
+def calibrated_vote(scores, content_free):
+    probabilities = torch.softmax(scores, dim=-1).mean(0)
+    return probabilities, probabilities.argmax(1)
 
 
-# %% name="calibration-mistake-multiplied"
+# %% name="calibration-mistake-one-prejudice-for-all"
 # %%mistake calibration
-# The prejudice is multiplied in, which makes it stronger. Divide by it.
-def calibrate(scores, content_free):
-    fair = torch.softmax(scores, dim=-1) * torch.softmax(content_free, dim=-1).mean(0)
-    return fair / fair.sum(-1, keepdim=True)
+# One prejudice is taken for all prompts: the mean over prompts and inputs. What one prompt favours, another may not;
+# divide each by its own.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean((0, 1))
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
 
 
-# %% name="calibration-mistake-mean-of-logs"
+# %% name="calibration-mistake-after-the-vote"
 # %%mistake calibration
-# The logarithms of the empty inputs are averaged. The prejudice is the mean of their probabilities.
-def calibrate(scores, content_free):
-    return torch.softmax(scores - torch.log_softmax(content_free, dim=-1).mean(0), dim=-1)
+# The prompts vote first, and the outcome is calibrated. By then their prejudices are mixed; calibrate each prompt
+# before the vote.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1).mean(0) / torch.softmax(content_free, dim=-1).mean((0, 1))
+    probabilities = fair / fair.sum(-1, keepdim=True)
+    return probabilities, probabilities.argmax(1)
 
 
-# %% name="calibration-mistake-unnormalised-empty"
+# %% name="calibration-mistake-log-prejudice"
 # %%mistake calibration
-# The empty inputs are averaged before each is made to sum to 1 among the labels. An input whose labels are all
-# unlikely then hardly counts.
-def calibrate(scores, content_free):
-    fair = torch.softmax(scores, dim=-1) / content_free.exp().mean(0)
-    return fair / fair.sum(-1, keepdim=True)
+# The vote is right. For the prejudice the logarithms of the inputs are averaged; it is the mean of their probabilities.
+def calibrated_vote(scores, content_free):
+    prejudice = torch.log_softmax(content_free, dim=-1).mean(1, keepdim=True)
+    probabilities = torch.softmax(scores - prejudice, dim=-1).mean(0)
+    return probabilities, probabilities.argmax(1)
 
 
-# %% name="calibration-mistake-ignored"
+# %% name="calibration-mistake-quotients-averaged"
 # %%mistake calibration
-# These are the probabilities before calibration: the prejudice is not used, or it came out the same for every label.
-# It is a softmax over the labels (the last axis), then a mean over the M inputs (the first).
-def calibrate(scores, content_free):
-    return torch.softmax(scores, dim=-1)
+# Each input is divided by on its own, and the quotients are averaged over the inputs. The mean of 1/p is not 1 over the
+# mean of p: average the inputs first, then divide.
+def calibrated_vote(scores, content_free):
+    inverse = (1 / torch.softmax(content_free, dim=-1)).mean(1, keepdim=True)
+    fair = torch.softmax(scores, dim=-1) * inverse
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
 
 
-# %% name="calibration-mistake-over-examples"
+# %% name="calibration-mistake-inputs-as-they-are"
 # %%mistake calibration
-# Both softmaxes run over the examples. Each row is made to sum to 1 among its labels: the last axis.
-def calibrate(scores, content_free):
-    fair = torch.softmax(scores, dim=0) / torch.softmax(content_free, dim=0).mean(0)
-    return fair / fair.sum(-1, keepdim=True)
-
-
-# %% name="calibration-mistake-softmax-of-quotients"
-# %%mistake calibration
-# The quotients are right, but a softmax takes exp of them first. Divide each row by its sum.
-def calibrate(scores, content_free):
-    return torch.softmax(torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(0), dim=-1)
+# The inputs are averaged before each is made to sum to 1 among the labels. An input whose labels are all unlikely then
+# hardly counts.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / content_free.exp().mean(1, keepdim=True)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
 
 
 # %% name="calibration-mistake-first-input-only"
 # %%mistake calibration
-# Only the first of the M empty inputs is used. The prejudice is their mean.
-def calibrate(scores, content_free):
-    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free[0], dim=-1)
-    return fair / fair.sum(-1, keepdim=True)
+# Only the first of the M inputs is used. The prejudice is the mean over all of them.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free[:, :1], dim=-1)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
 
 
-# %% name="calibration-other-logs"
+# %% name="calibration-mistake-multiplied"
+# %%mistake calibration
+# The prejudices are multiplied in, which makes them stronger. Divide by them.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) * torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-mistake-subtracted"
+# %%mistake calibration
+# The prejudice is subtracted from the probability, which can go below 0. Divide by it.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) - torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    return fair.mean(0), fair.mean(0).argmax(1)
+
+
+# %% name="calibration-mistake-axis-lost"
+# %%mistake calibration
+# The prejudice has lost the axis of the inputs. torch lines its (P, K) up with (P, N, K) as (1, P, K): where P equals
+# N, example n gets the prejudice of prompt n. It must be (P, 1, K).
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-mistake-quotients-vote"
+# %%mistake calibration
+# The quotients are averaged over the prompts before they sum to 1. A prompt with large quotients then decides alone;
+# make the K numbers of each prompt sum to 1, so that each has one vote.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    probabilities = fair.mean(0) / fair.mean(0).sum(-1, keepdim=True)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-mistake-never-normalised"
+# %%mistake calibration
+# These are means of the quotients, which do not sum to 1. Make the K numbers of each prompt sum to 1, then average.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    return fair.mean(0), fair.mean(0).argmax(1)
+
+
+# %% name="calibration-mistake-softmax-of-quotients"
+# %%mistake calibration
+# The quotients are right, but a softmax takes exp of them first. Divide the K numbers by their sum.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    probabilities = torch.softmax(fair, dim=-1).mean(0)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-mistake-product"
+# %%mistake calibration
+# Each prompt is calibrated well. In the vote the logarithms are averaged, which multiplies the probabilities (a product
+# of experts): one prompt that says 0 forbids a label. Average the probabilities.
+def calibrated_vote(scores, content_free):
+    prejudice = torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    probabilities = torch.softmax((torch.log_softmax(scores, dim=-1) - prejudice.log()).mean(0), dim=-1)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-mistake-majority"
+# %%mistake calibration
+# Each prompt's label is counted once (hard voting), however sure the prompt is. Average the probabilities.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    probabilities = torch.nn.functional.one_hot(fair.argmax(-1), scores.size(-1)).float().mean(0)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-mistake-labels-by-majority"
+# %%mistake calibration
+# The probabilities are right. The labels are those that most prompts chose; take the likeliest label of the vote.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, torch.mode(fair.argmax(-1), dim=0).values
+
+
+# %% name="calibration-mistake-surest-prompt"
+# %%mistake calibration
+# For each label only the prompt that is surest of it counts. A vote hears all prompts: the mean.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    best = (fair / fair.sum(-1, keepdim=True)).amax(0)
+    return best / best.sum(-1, keepdim=True), best.argmax(1)
+
+
+# %% name="calibration-mistake-sum"
+# %%mistake calibration
+# The votes are added up, so each row sums to P. The mean makes probabilities of them.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=-1) / torch.softmax(content_free, dim=-1).mean(1, keepdim=True)
+    votes = (fair / fair.sum(-1, keepdim=True)).sum(0)
+    return votes, votes.argmax(1)
+
+
+# %% name="calibration-mistake-over-prompts"
+# %%mistake calibration
+# The softmaxes run over the prompts. Under each prompt the labels share the probability: the last axis.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=0) / torch.softmax(content_free, dim=0).mean(1, keepdim=True)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-mistake-over-examples"
+# %%mistake calibration
+# The softmaxes run over the examples and over the inputs. Each example is one distribution over the labels: the last
+# axis.
+def calibrated_vote(scores, content_free):
+    fair = torch.softmax(scores, dim=1) / torch.softmax(content_free, dim=1).mean(1, keepdim=True)
+    probabilities = (fair / fair.sum(-1, keepdim=True)).mean(0)
+    return probabilities, probabilities.argmax(1)
+
+
+# %% name="calibration-other-prompt-by-prompt"
 # %%other calibration
-# Everything in logarithms; one softmax at the end normalises.
-def calibrate(scores, content_free):
-    prejudice = torch.log_softmax(content_free, dim=-1).exp().mean(0)
-    return torch.softmax(scores - prejudice.log(), dim=-1)
+# One prompt after the other, in logarithms; a softmax normalises.
+def calibrated_vote(scores, content_free):
+    votes = torch.zeros_like(scores[0])
+    for said, nothing in zip(scores, content_free, strict=True):
+        prejudice = torch.log_softmax(nothing, dim=-1).exp().mean(0)
+        votes = votes + torch.softmax(said - prejudice.log(), dim=-1) / len(scores)
+    return votes, votes.max(dim=1).indices
 
 
-# %% name="calibration-other-matrix"
+# %% name="calibration-other-matrices"
 # %%other calibration
-# As the paper writes it: a diagonal matrix W = diag(p)⁻¹.
-def calibrate(scores, content_free):
-    p = (content_free.exp() / content_free.exp().sum(1, keepdim=True)).mean(0)
-    q = torch.softmax(scores, dim=1) @ torch.diag(1 / p)
-    return q / q.sum(1, keepdim=True)
+# As Zhao et al. write it: a diagonal matrix W = diag(p)⁻¹ for each prompt. The scale of a row falls out in the end.
+def calibrated_vote(scores, content_free):
+    p = content_free.exp() / content_free.exp().sum(2, keepdim=True)
+    q = scores.exp() @ torch.diag_embed(1 / p.mean(1))
+    probabilities = torch.einsum("pnk,pn->nk", q, 1 / q.sum(2)) / scores.size(0)
+    return probabilities, probabilities.argmax(dim=-1)
 
 
-# %% name="calibration-equivalent-axis"
-# %%equivalent calibration
-# Both inputs have two axes, so the last is axis 1.
-prejudice = torch.softmax(content_free, dim=1).mean(0)  # (K)
-fair = torch.softmax(scores, dim=1) / prejudice
-return fair / fair.sum(1, keepdim=True)
+# %% name="calibration-other-logarithms"
+# %%other calibration
+# Nothing but logarithms until the end. In both means the number of inputs or prompts falls out.
+def calibrated_vote(scores, content_free):
+    prejudice = torch.logsumexp(torch.log_softmax(content_free, dim=-1), dim=1, keepdim=True)
+    votes = torch.logsumexp(torch.log_softmax(scores - prejudice, dim=-1), dim=0)
+    return torch.softmax(votes, dim=-1), votes.argmax(dim=1)
+
 
 # %% [markdown] name="limits" question={"points": 3, "difficulty": 3, "minutes": 15, "section": "2.5"}
 # ## 4. What calibration does, and what it cannot do
