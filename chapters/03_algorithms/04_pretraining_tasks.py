@@ -185,6 +185,9 @@ record.check("they are the text itself, moved by one", torch.equal(batch["labels
 # After training there are no [MASK] tokens any more. A model that saw them at *all* its labels could be lazy
 # everywhere else. So of the chosen tokens 80 % become [MASK], 10 % a random word, and 10 % stay (Devlin et al. 2019).
 # Each visible word may then be one that it is asked about.
+#
+# Here a token is a whole word. Where words are cut into pieces, a piece that is left visible gives the others away; so
+# all pieces of a word are chosen together (**whole-word masking**, 全词掩码; Cui et al. 2021 for Chinese).
 
 
 # %% name="masked-from-scratch"
@@ -420,6 +423,8 @@ record.check("the first loss of the discriminator is ln 2, within 0.3", abs(out.
 #
 # It is a cross-entropy: B candidates, and the label of text *i* is *i*. SimCSE (Gao et al. 2021) needs no pairs at
 # all: it sends the same text through the model twice, and **dropout** makes the two vectors differ.
+# CLIP (Radford et al. 2021) pairs pictures with captions, and takes the mean of two such losses: one in which each
+# picture chooses among the captions, and one in which each caption chooses among the pictures.
 
 
 # %% name="contrastive-code" tags=["nbval-check-output"]
@@ -874,9 +879,9 @@ record.check("what it learns are the counts", torch.allclose(document_version(te
 # [Exercises for this section](../../exercises/03_algorithms/04_pretraining_tasks.ipynb), about 75 minutes, four
 # questions:
 #
-# 1. masking: 80, 10 and 10 per cent, from draws that are given;
+# 1. whole-word masking, from draws that are given;
 # 2. span corruption: input and target;
-# 3. the contrastive loss;
+# 3. the contrastive loss in both directions, in a batch where not every other pair is a negative;
 # 4. how much a text teaches: three numbers, and a reading.
 #
 # To go on: 4.6 derives these losses, 3.5 fine-tunes what was pre-trained here.

@@ -1,12 +1,12 @@
 # %% [markdown] name="title"
 # # 3.4 预训练任务 · Pre-training tasks — exercises
 #
-# 本节的练习亲手写出三种预训练任务：掩码（80/10/10）、片段破坏和对比学习。
+# 本节的练习亲手写出三种预训练任务：全词掩码、片段破坏和双向的对比学习。
 # 最后算一算一段文本能给出多少个标签，并解释为什么一种任务在短训练之后领先。
 #
 # You make the batches of two objectives and the loss of a third. Each question has a cell for your answer and a cell
-# that checks it. Section 3.4 has all that you need. It also has code much like the first three answers: read it, close
-# it, and only then write.
+# that checks it. Section 3.4 has all that you need. It also has code much like the second answer, and simpler forms of
+# the first and the third: read it, close it, and only then write.
 
 # %% name="authoring" tags=["instructor"]
 # %load_ext lmlib.course.authoring
@@ -22,34 +22,41 @@ from torch import Tensor
 from lmlib.course.checks import hint
 
 # %% [markdown] name="masking" question={"points": 5, "difficulty": 2, "minutes": 20, "section": "3.4"}
-# ## 1. Masking: 80, 10 and 10 per cent
+# ## 1. Whole-word masking
 #
-# Write masked language modelling, with all random numbers given, so that everybody gets the same result.
+# A tokenizer cuts a rare word into pieces. If one piece alone is hidden, the others give it away. In **whole-word
+# masking** (全词掩码) all pieces of a word are chosen together: so do later models of BERT's authors, and Cui et al.
+# (2021) for Chinese, where the pieces are the characters of a word. Write it for one text, with all random numbers
+# given, so that everybody gets the same result.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `ids` | (B, T) int64 | texts with special tokens |
-# | `is_special` | (B, T) bool | True at special tokens and padding: they are never chosen |
-# | `choice`, `fate` | (B, T) float64 | numbers from 0 to below 1 |
-# | `random` | (B, T) int64 | a random word for each place |
+# | `ids` | (T,) int64 | the pieces of a text, with special tokens |
+# | `word_of` | (T,) int64 | the number of the word that a piece belongs to, from 0 to W − 1; −1 at special tokens |
+# | `choice`, `fate` | (W,) float64 | for each *word* a number from 0 to below 1 |
+# | `random` | (T,) int64 | for each *piece* a random id |
 # | `mask` | int | the id of [MASK] |
-# | returns `inputs`, `labels` | (B, T) int64 each | |
+# | returns `inputs`, `labels` | (T,) int64 each | |
 #
-# A place is chosen where `choice` is below 0.15. If it is, `fate` decides: below 0.8 it becomes [MASK], from there to
-# below 0.9 the random word, and from 0.9 on it stays. The label is the original word where a place was chosen, and
-# −100 elsewhere. Do not change the inputs.
+# A word is chosen if its `choice` is below 0.15. Its `fate` then decides for all its pieces (80, 10 and 10 per cent:
+# Devlin et al. 2019, section 3.1): below 0.8 each becomes [MASK], from there to below 0.9 each becomes the random id of
+# its own place, and from 0.9 on all stay. (BERT's own code draws a fate for each piece; here a word has one.) The label
+# is the original id at each piece of a chosen word, and −100 elsewhere. Special tokens, padding included, are never
+# chosen. The text may be cut out of a longer one: then some of the W words have no piece in it. Do not change the
+# inputs.
 #
-# **What usually goes wrong:** places that stay the same lose their label; labels are read after the text was damaged;
-# special tokens are masked. And put each comparison in brackets: `&` binds more tightly than `<`.
+# **What usually goes wrong:** word 0 is taken for a special token, an index of −1 reads the *last* word's number, or
+# pieces that stay lose their label.
 
 
 # %% name="masking-answer"
-def mask_words(
-    ids: Tensor, is_special: Tensor, choice: Tensor, fate: Tensor, random: Tensor, mask: int
+def mask_whole_words(
+    ids: Tensor, word_of: Tensor, choice: Tensor, fate: Tensor, random: Tensor, mask: int
 ) -> tuple[Tensor, Tensor]:
-    """Inputs and labels (B, T) of masked language modelling."""
+    """Inputs and labels (T,) of masked language modelling with whole words."""
     ### BEGIN SOLUTION
-    chosen = (choice < 0.15) & ~is_special
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)  # (T,): at −1 the index reads something, and it does not count
+    fate = fate[word_of]
     inputs = torch.where(chosen & (fate < 0.9), random, ids)
     inputs = inputs.masked_fill(chosen & (fate < 0.8), mask)
     return inputs, ids.masked_fill(~chosen, -100)
@@ -59,202 +66,359 @@ def mask_words(
 # %% name="masking-check" tags=["nbval-check-output"]
 from lmlib.course.checks import check
 
-check("04_pretraining_tasks", "masking", mask_words)
+check("04_pretraining_tasks", "masking", mask_whole_words)
 
 # %% [markdown] name="masking-hint-1"
-# First one boolean tensor `chosen`: below 0.15, and not special. The labels depend on it alone.
+# A tensor can be the index of another: `choice[word_of]` has for each piece the number of its word, (T,). And what
+# does it have at a special token?
 
 # %% [markdown] name="masking-hint-2"
-# `torch.where(condition, a, b)` takes from `a` where the condition holds. Put in the random words for every fate below
-# 0.9 first; the masks then go over those below 0.8.
+# First one boolean tensor `chosen`, (T,). The labels depend on it alone. Put each comparison in brackets: `&` binds
+# more tightly than `<`.
+
+# %% [markdown] name="masking-hint-3"
+# The fate comes to the pieces as the choice does; the random ids are there for each piece already. Put them in for
+# every fate below 0.9 first (`torch.where`); the masks then go over those below 0.8.
 
 # %% name="masking-parts"
+import math
+
 import torch
 
 from lmlib.course.questions import FunctionQuestion, ValueQuestion
 
-masking = FunctionQuestion("mask_words", returns=("inputs", "labels"), atol=1e-9, because="ids are whole numbers")
+masking = FunctionQuestion("mask_whole_words", returns=("inputs", "labels"), atol=1e-9, because="ids are whole numbers")
 
 
-def drawn(draw, choice, fate, special=()):
-    """Texts of six words and these draws. Ids do not tell special tokens: words are even, special ones odd between."""
-    shape = (len(choice), len(choice[0]))
-    words = torch.stack([10 + 2 * draw.order(shape[1]) for _ in range(shape[0])])
-    is_special = torch.zeros(shape, dtype=torch.bool)
-    for row, place in special:
-        is_special[row, place] = True
-        words[row, place] = 9 + 2 * place
-    random = torch.stack([30 + draw.order(shape[1]) for _ in range(shape[0])])
-    draws = {name: torch.tensor(rows, dtype=torch.float64) for name, rows in (("choice", choice), ("fate", fate))}
+def text_of(draw, words, special=(), cut=0):
+    """A text of words, each (choice, fate, pieces), and of special tokens, each told by how many words come before it.
+
+    `cut` words at each end are not in the text. The others come in a drawn order; if nothing is cut, those between the
+    first and the last.
+    """
+    fixed = max(cut, 1)
+    between = (fixed + draw.order(len(words) - 2 * fixed)).tolist()
+    words = [*words[:fixed], *(words[i] for i in between), *words[len(words) - fixed :]]
+    word_of = []
+    for number, (_, _, pieces) in enumerate(words):
+        inside = cut <= number < len(words) - cut
+        word_of += [-1] * special.count(number) + [number] * (pieces if inside else 0)
+    word_of = torch.tensor(word_of + [-1] * special.count(len(words)))
+    choice, fate = (torch.tensor([word[i] for word in words], dtype=torch.float64) for i in (0, 1))
+    n = len(word_of)
+    ids, random = 10 + 2 * draw.order(n) + (word_of < 0), 60 + draw.order(n)  # special tokens are odd
     mask = 4 + int(draw.order(5)[0])
-    return {"ids": words, "is_special": is_special, **draws, "random": random, "mask": mask}
+    return {"ids": ids, "word_of": word_of, "choice": choice, "fate": fate, "random": random, "mask": mask}
 
 
 @masking.case(points=1)
 def masks(draw):
-    """every chosen place becomes a mask"""
-    return drawn(draw, [[0.1, 0.5, 0.14, 0.9, 0.3, 0.0]], [[0.1, 0.2, 0.79, 0.5, 0.85, 0.4]])
+    """all chosen words become masks, each piece one"""
+    words = [(0.1, 0.3, 2), (0.5, 0.2, 1), (0.14, 0.79, 3), (0.9, 0.6, 2), (0.3, 0.85, 2), (0.0, 0.1, 1)]
+    return text_of(draw, words)
 
 
 @masking.case(points=1)
 def all_fates(draw):
-    """a mask, a random word, and a word that stays"""
-    return drawn(draw, [[0.1, 0.01, 0.05, 0.7, 0.8, 0.12]], [[0.3, 0.85, 0.95, 0.85, 0.3, 0.92]])
+    """words that become masks, words that become random ids, and words that stay"""
+    words = [(0.1, 0.3, 2), (0.01, 0.85, 3), (0.05, 0.95, 2), (0.7, 0.85, 2), (0.8, 0.3, 1), (0.03, 0.81, 1)]
+    return text_of(draw, [*words, (0.6, 0.97, 2), (0.12, 0.92, 1)])
 
 
 @masking.case(points=1)
 def boundaries(draw):
-    """draws that lie exactly on 0.15, 0.8 and 0.9"""
-    return drawn(draw, [[0.15, 0.1, 0.1, 0.1, 0.1, 0.5]], [[0.1, 0.8, 0.9, 0.0, 0.999, 0.8]])
+    """numbers that lie exactly on 0.15, 0.8 and 0.9"""
+    words = [(0.15, 0.1, 2), (0.1, 0.8, 2), (0.02, 0.9, 3), (0.12, 0.0, 1), (0.1, 0.999, 1), (0.5, 0.8, 2)]
+    return text_of(draw, words)
 
 
-@masking.case(points=2)
+@masking.case(points=1)
 def special_tokens(draw):
-    """two texts with special tokens, of which the draws would choose some"""
-    choice = [[0.01, 0.2, 0.1, 0.9, 0.3, 0.0], [0.02, 0.12, 0.6, 0.03, 0.0, 0.01]]
-    fate = [[0.5, 0.1, 0.9, 0.3, 0.2, 0.1], [0.85, 0.82, 0.7, 0.6, 0.95, 0.4]]
-    return drawn(draw, choice, fate, special=((0, 0), (0, 5), (1, 0), (1, 4), (1, 5)))
+    """special tokens at both ends and in the middle, beside words that are chosen"""
+    words = [(0.01, 0.5, 2), (0.2, 0.1, 1), (0.1, 0.91, 2), (0.9, 0.3, 3), (0.06, 0.2, 1), (0.05, 0.85, 2)]
+    return text_of(draw, words, special=(0, 3, 6, 6, 6))
+
+
+@masking.case(points=1)
+def cut_out(draw):
+    """a text cut out of a longer one"""
+    words = [(0.02, 0.85, 1), (0.4, 0.1, 1)]
+    words += [(0.1, 0.2, 2), (0.6, 0.3, 1), (0.04, 0.87, 3), (0.13, 0.93, 1)]
+    return text_of(draw, [*words, (0.5, 0.5, 1), (0.08, 0.4, 2)], special=(2, 6), cut=2)
 
 
 @masking.invariant
 def special_tokens_stay(got, inputs):
     """special tokens must stay as they are, without a label"""
-    special = inputs["is_special"]
+    special = inputs["word_of"] < 0
     return bool((got[0] == inputs["ids"])[special].all() and (got[1] == -100)[special].all())
 
 
 @masking.invariant
 def labels_are_originals(got, inputs):
-    """a label must be −100, or the word that stood there before"""
+    """a label must be −100, or the id that stood there before"""
     return bool(((got[1] == -100) | (got[1] == inputs["ids"])).all())
+
+
+@masking.invariant
+def words_are_whole(got, inputs):
+    """of one word all pieces must have a label, or none"""
+    labelled = got[1] != -100
+    words = [labelled[inputs["word_of"] == number] for number in range(len(inputs["choice"]))]
+    return all(bool(word.all()) or not word.any() for word in words)
+
+
+# %% name="masking-mistake-special-as-last-word"
+# %%mistake masking
+# Special tokens are chosen too: an index of −1 reads the last number, so they have the fate of the last word. Leave
+# them out: `word_of >= 0`.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = choice[word_of] < 0.15
+    fate = fate[word_of]
+    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-special-as-first-word"
+# %%mistake masking
+# Special tokens are chosen too: they have the numbers of word 0 here. [CLS] and padding are no text: leave them out.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    word_of = word_of.clamp(min=0)
+    chosen = choice[word_of] < 0.15
+    fate = fate[word_of]
+    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-word-0"
+# %%mistake masking
+# Word 0 is never chosen. Only −1 stands for a special token; 0 is the number of a word: `word_of >= 0`.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of > 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
+    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-first-piece"
+# %%mistake masking
+# Only the first piece of a word is chosen. The pieces that are left tell which word it was: choose all of them.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    chosen[1:] &= word_of[1:] != word_of[:-1]
+    fate = fate[word_of]
+    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-mask-at-first-piece"
+# %%mistake masking
+# The other pieces of a masked word are still visible, and tell which word it was. Each piece becomes a [MASK].
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
+    first = torch.cat([torch.tensor([True]), word_of[1:] != word_of[:-1]])
+    inputs = torch.where(chosen & (fate >= 0.8) & (fate < 0.9), random, ids)
+    inputs = inputs.masked_fill(chosen & first & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-one-mask-a-word"
+# %%mistake masking
+# The text became shorter: one mask stands for a whole word. That is T5's way. Here each piece becomes a mask, so that
+# it has a place at which it is predicted.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
+    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    first = torch.cat([torch.tensor([True]), word_of[1:] != word_of[:-1]])
+    kept = ~chosen | (fate >= 0.8) | first
+    return inputs[kept], ids.masked_fill(~chosen, -100)[kept]
+
+
+# %% name="masking-mistake-random-by-word"
+# %%mistake masking
+# The random ids are read at the number of the word. There is one for each *piece*: `random[t]` belongs to place t.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
+    inputs = torch.where(chosen & (fate < 0.9), random[word_of], ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-random-of-first-piece"
+# %%mistake masking
+# All pieces of a word became the same random id, that of its first piece. They share the fate, not the id: each takes
+# the one of its own place.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
+    first = [word_of.tolist().index(number) for number in word_of.tolist()]
+    inputs = torch.where(chosen & (fate < 0.9), random[first], ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-words-counted"
+# %%mistake masking
+# The words were counted from the left of the text. `word_of` has their numbers: if the text was cut out of a longer
+# one, its first word is not word 0.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    words = word_of[word_of >= 0].unique_consecutive()
+    rank = (words == word_of[:, None]).long().argmax(1)
+    chosen = (word_of >= 0) & (choice[rank] < 0.15)
+    fate = fate[rank]
+    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-up-to"
+# %%mistake masking
+# A number that lies exactly on a boundary belongs to what comes after it: *below* 0.15, below 0.8, below 0.9.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] <= 0.15)
+    fate = fate[word_of]
+    inputs = torch.where(chosen & (fate <= 0.9), random, ids).masked_fill(chosen & (fate <= 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
 
 
 # %% name="masking-mistake-kept-without-label"
 # %%mistake masking
 # Words that stay have lost their label. They are chosen too, and the model is asked about them: that is what keeps it
 # from being lazy at visible words.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
     return inputs, ids.masked_fill(~(chosen & (fate < 0.9)), -100)
 
 
 # %% name="masking-mistake-masks-only"
 # %%mistake masking
-# Only masked places have a label. The random words, and those that stay, were chosen as well.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+# Only masks have a label. The words that became random ids, and those that stay, were chosen as well.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
     return inputs, ids.masked_fill(inputs != mask, -100)
 
 
 # %% name="masking-mistake-all-masked"
 # %%mistake masking
-# All chosen places become a mask. In fine-tuning there are no masks, and the model would never have been asked about a
+# All chosen words become masks. In fine-tuning there are no masks, and the model would never have been asked about a
 # visible word.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
     return ids.masked_fill(chosen, mask), ids.masked_fill(~chosen, -100)
-
-
-# %% name="masking-mistake-special"
-# %%mistake masking
-# Special tokens are chosen too. [CLS] and padding are no text: nothing can be learned from guessing them.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = choice < 0.15
-    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
-    return inputs, ids.masked_fill(~chosen, -100)
 
 
 # %% name="masking-mistake-labels-of-damaged"
 # %%mistake masking
-# The labels are read from the damaged text, so the model is asked to predict [MASK]. A label is the *original* word.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+# The labels are read from the damaged text, so the model is asked to predict [MASK]. A label is the *original* id.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
     return inputs, inputs.masked_fill(~chosen, -100)
 
 
 # %% name="masking-mistake-all-labels"
 # %%mistake masking
-# Every place has a label. Then most of the loss is copying visible words, which is no task at all: −100 where nothing
+# Every word has a label. Then most of the loss is copying visible words, which is no task at all: −100 where nothing
 # was chosen.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
-    return inputs, ids.masked_fill(is_special, -100)
+    return inputs, ids.masked_fill(word_of < 0, -100)
 
 
 # %% name="masking-mistake-shares-exchanged"
 # %%mistake masking
-# Random words and words that stay are exchanged: from 0.8 to below 0.9 the random word, from 0.9 on the word itself.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+# Random ids and words that stay are exchanged: from 0.8 to below 0.9 the random ids, from 0.9 on the word itself.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     inputs = torch.where(chosen & (fate >= 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
     return inputs, ids.masked_fill(~chosen, -100)
 
 
 # %% name="masking-mistake-random-over-masks"
 # %%mistake masking
-# Random words went over the masks: every fate below 0.8 is below 0.9 too. Put the masks in last, or give random words
-# only from 0.8 on.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+# Random ids went over the masks: every fate below 0.8 is below 0.9 too. Put the masks in last, or give random ids only
+# from 0.8 on.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     inputs = torch.where(chosen & (fate < 0.9), random, ids.masked_fill(chosen & (fate < 0.8), mask))
     return inputs, ids.masked_fill(~chosen, -100)
 
 
-# %% name="masking-mistake-no-random-words"
+# %% name="masking-mistake-nothing-stays"
 # %%mistake masking
-# A random word is missing, and the old word still stands there. From 0.8 on, 0.8 included, to below 0.9 the random
-# word takes its place.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+# Every chosen word is damaged. From 0.9 on it stays as it is, so that a visible word may be the right one.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
+    inputs = torch.where(chosen, random, ids).masked_fill(chosen & (fate < 0.8), mask)
+    return inputs, ids.masked_fill(~chosen, -100)
+
+
+# %% name="masking-mistake-no-random-ids"
+# %%mistake masking
+# Random ids are missing, and the old word still stands there. From 0.8 on, 0.8 included, to below 0.9 they take its
+# place.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     return ids.masked_fill(chosen & (fate < 0.8), mask), ids.masked_fill(~chosen, -100)
 
 
 # %% name="masking-mistake-random-where-nothing-was-chosen"
 # %%mistake masking
-# Random words also stand where nothing was chosen. The fate of a place counts only if the place is chosen.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & ~is_special
+# Random ids also stand where nothing was chosen. The fate of a word counts only if the word is chosen.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen = (word_of >= 0) & (choice[word_of] < 0.15)
+    fate = fate[word_of]
     inputs = torch.where((fate >= 0.8) & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
     return inputs, ids.masked_fill(~chosen, -100)
 
 
-# %% name="masking-mistake-special-only"
-# %%mistake masking
-# No ordinary word is chosen here. Look at two places: `choice` must be *below* 0.15, and `is_special`, which is True
-# at the places to leave alone, must be turned round with `~`.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = (choice < 0.15) & is_special
-    inputs = torch.where(chosen & (fate < 0.9), random, ids).masked_fill(chosen & (fate < 0.8), mask)
-    return inputs, ids.masked_fill(~chosen, -100)
-
-
-# %% name="masking-other-loop"
+# %% name="masking-other-word-by-word"
 # %%other masking
-# Place by place.
-def mask_words(ids, is_special, choice, fate, random, mask):
+# Word by word.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
     inputs, labels = ids.clone(), torch.full_like(ids, -100)
-    for b, t in ((choice < 0.15) & ~is_special).nonzero().tolist():
-        labels[b, t] = ids[b, t]
-        if fate[b, t] < 0.8:
-            inputs[b, t] = mask
-        elif fate[b, t] < 0.9:
-            inputs[b, t] = random[b, t]
+    for number in (choice < 0.15).nonzero().flatten().tolist():
+        pieces = word_of == number
+        labels[pieces] = ids[pieces]
+        if fate[number] < 0.8:
+            inputs[pieces] = mask
+        elif fate[number] < 0.9:
+            inputs[pieces] = random[pieces]
     return inputs, labels
 
 
-# %% name="masking-other-arithmetic"
+# %% name="masking-other-one-more-word"
 # %%other masking
-# With sums of products.
-def mask_words(ids, is_special, choice, fate, random, mask):
-    chosen = torch.logical_and(choice < 0.15, torch.logical_not(is_special)).long()
-    masked = chosen * (fate < 0.8)
-    replaced = chosen * (fate >= 0.8) * (fate < 0.9)
-    inputs = ids * (1 - masked - replaced) + masked * mask + replaced * random
-    return inputs, ids * chosen - 100 * (1 - chosen)
+# Special tokens as one more word, which is never chosen: −1 is its index.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    chosen, fate = (torch.cat([draws, draws.new_ones(1)])[word_of] for draws in (choice, fate))
+    chosen = chosen < 0.15
+    kind = torch.bucketize(fate, fate.new_tensor([0.8, 0.9]), right=True)  # 0, 1, 2
+    damaged = torch.stack([torch.full_like(ids, mask), random, ids]).gather(0, kind[None])[0]
+    return torch.where(chosen, damaged, ids), torch.where(chosen, ids, -100)
+
+
+# %% name="masking-other-lists"
+# %%other masking
+# In plain Python, piece by piece.
+def mask_whole_words(ids, word_of, choice, fate, random, mask):
+    inputs, labels = ids.tolist(), [-100] * len(ids)
+    for place, number in enumerate(word_of.tolist()):
+        if number != -1 and choice[number] < 0.15:
+            labels[place] = inputs[place]
+            inputs[place] = mask if fate[number] < 0.8 else int(random[place]) if fate[number] < 0.9 else inputs[place]
+    return torch.tensor(inputs), torch.tensor(labels)
 
 
 # %% [markdown] name="spans" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "3.4"}
@@ -510,30 +674,45 @@ for first, last in spans:
     sentinel = sentinel + 1
 
 # %% [markdown] name="contrast" question={"points": 4, "difficulty": 3, "minutes": 20, "section": "3.4"}
-# ## 3. The contrastive loss
+# ## 3. The contrastive loss in both directions
 #
-# Write InfoNCE with in-batch negatives, from vectors that have any length.
+# CLIP (Radford et al. 2021) has pictures and captions: each picture chooses among the captions of the batch, and each
+# caption among the pictures. Its loss is the mean of both directions. If two captions of one picture are in the batch,
+# either fits the picture, so they must not be pushed away from it. Write this loss with groups.
 #
 # | | shape | |
 # | --- | --- | --- |
-# | `anchors`, `positives` | (B, C) | row i of one belongs to row i of the other |
-# | `temperature` | float | τ |
-# | returns `loss` | () float32, a tensor | the mean over the anchors |
-# | returns `found` | float | the share of anchors whose own positive has the highest cosine of all candidates |
+# | `anchors`, `positives` | (N, C) float32 | row i of one belongs to row i of the other; of any length but 0 |
+# | `temperature` | float | τ, above 0 |
+# | `group` | (N,) int64 | pairs with the same number are of one group; the numbers have no order |
+# | returns `loss` | () tensor | in the dtype of the vectors |
+# | returns `found` | float | the share of the N *anchors* that find their own positive |
 #
-# The score of an anchor and a candidate is their cosine divided by τ; all positives of the batch are candidates.
+# The score of anchor i and positive j is their cosine divided by τ. It is **left out** where i ≠ j and both are of the
+# same group; the own pair, i = j, always stays. All others in the batch are negatives. The loss of an anchor is −ln of
+# the share that its own pair has in its row, $e^{s_{ii}} / \sum_j e^{s_{ij}}$, over the positives that are left. The
+# loss of a positive is the same in its column, over the anchors that are left. Take the mean over N in each direction,
+# then the mean of the two.
 #
-# **What usually goes wrong:** the vectors are not brought to length 1; the softmax runs over the wrong axis; the sign.
+# An anchor finds its own positive if their score is higher than its score with *each* other positive that is left: a
+# tie is not found. If no other is left, it is found.
+#
+# **What usually goes wrong:** what is left out gets the score 0, and $e^0 = 1$ still counts; the own pair is left out
+# with its group; the softmax runs twice along the same axis.
 
 
 # %% name="contrast-answer"
-def contrast(anchors: Tensor, positives: Tensor, temperature: float) -> tuple[Tensor, float]:
-    """The contrastive loss, and how often the own positive is the nearest."""
+def contrast(anchors: Tensor, positives: Tensor, temperature: float, group: Tensor) -> tuple[Tensor, float]:
+    """The contrastive loss in both directions, and the share of anchors that find their own positive."""
     ### BEGIN SOLUTION
     unit = [x / x.norm(dim=1)[:, None] for x in (anchors, positives)]
-    scores = unit[0] @ unit[1].T / temperature  # (B, B)
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
+    own = torch.arange(len(group))
+    is_own = own[:, None] == own
+    scores = unit[0] @ unit[1].T / temperature  # (N, N): a row for each anchor
+    scores = scores.masked_fill((group[:, None] == group) & ~is_own, -math.inf)
+    loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+    best_other = scores.masked_fill(is_own, -math.inf).amax(1)
+    return loss, (scores.diagonal() > best_other).double().mean().item()
     ### END SOLUTION
 
 
@@ -543,43 +722,70 @@ from lmlib.course.checks import check
 check("04_pretraining_tasks", "contrast", contrast)
 
 # %% [markdown] name="contrast-hint-1"
-# Divide every vector by its own length. Then one matrix product gives all cosines, (B, B): a row for each anchor.
+# Divide every vector by its own length. Then one matrix product gives all cosines, (N, N): a row for each anchor. A
+# second (N, N) matrix, of booleans, says which of them to leave out: compare each group with each, and spare the
+# diagonal.
 
 # %% [markdown] name="contrast-hint-2"
-# It is a classification with B classes. The right class of row i is i: `F.cross_entropy(scores, torch.arange(B))`.
+# What is left out must add nothing to the sum: for which score $s$ is $e^s = 0$? Then each row is a classification with
+# N classes, as in section 3.4, and the right class of row i is i. And where are the rows of the other direction?
+
+# %% [markdown] name="contrast-hint-3"
+# For `found`, compare the diagonal with the largest score of the *others* in each row. A copy in which the diagonal is
+# −∞ as well has only the others.
 
 # %% name="contrast-parts"
 contrast = FunctionQuestion(
     "contrast",
     returns=("loss", "found"),
     atol=1e-4,
-    because="cosines in float32 are exact to 1e-7, and divided by a temperature of 0.05 to 1e-5",
+    because="cosines in float32 are exact to 1e-7, and divided by a temperature of 0.25 to 1e-6",
 )
 
 
-def pairs(draw, n, width, noise, temperature):
-    anchors = draw.normal(n, width)
-    return {"anchors": anchors, "positives": anchors + noise * draw.normal(n, width), "temperature": temperature}
+def of_length_1(vectors):
+    return vectors / vectors.norm(dim=1)[:, None]
+
+
+def with_groups(draw, index, width, temperature, near=1.0):
+    """Pairs that are near those with the same index, with a drawn number for each index. Vectors of length 1."""
+    n, index = len(index), torch.tensor(index)
+    middles = near * draw.normal(n, width)[index]
+    anchors, positives = (of_length_1(middles + draw.normal(n, width)) for _ in range(2))
+    group = 3 + 7 * draw.order(n)[index]
+    return {"anchors": anchors, "positives": positives, "temperature": temperature, "group": group}
 
 
 @contrast.case(points=1)
-def unrelated(draw):
-    """pairs that have nothing to do with each other"""
-    return {"anchors": draw.normal(6, 4), "positives": draw.normal(6, 4), "temperature": 1.0}
+def on_paper(draw):
+    """six pairs along the axes, two of them of one group: cosines of 0 and 1, and ties"""
+    axes, order = draw.order(4), draw.order(6)
+    sides = [torch.tensor(side)[order] for side in ([0, 0, 1, 1, 2, 0], [0, 0, 1, 1, 2, 2])]
+    lengths = [torch.tensor([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])[draw.order(6)][:, None] for _ in sides]
+    anchors, positives = (length * torch.eye(4)[axes[side]] for side, length in zip(sides, lengths, strict=True))
+    temperature = [0.25, 0.5, 2.0][int(draw.order(3)[0])]
+    group = (4 + 3 * draw.order(5))[torch.tensor([0, 0, 1, 2, 3, 4])][order]
+    return {"anchors": anchors, "positives": positives, "temperature": temperature, "group": group}
 
 
 @contrast.case(points=1)
-def cold(draw):
-    """pairs that resemble each other, at a low temperature"""
-    return pairs(draw, 8, 6, 1.5, 0.2)
+def no_groups(draw):
+    """vectors of length 1, and each pair a group of its own"""
+    return with_groups(draw, [7, 6, 5, 4, 3, 2, 1, 0], 5, 0.3, near=0.5)
 
 
-@contrast.case(points=2)
+@contrast.case(points=1)
+def groups(draw):
+    """vectors of length 1, in groups of one to three pairs"""
+    return with_groups(draw, [0, 1, 0, 0, 2, 3, 1, 4, 2], 4, 0.5)
+
+
+@contrast.case(points=1)
 def long_vectors(draw):
-    """vectors of very different lengths"""
-    inputs = pairs(draw, 8, 6, 0.7, 0.5)
-    inputs["positives"] = inputs["positives"] * torch.linspace(0.1, 20, 8)[:, None]
-    inputs["anchors"] = inputs["anchors"] * torch.linspace(3, 0.2, 8)[:, None]
+    """vectors of very different lengths, in groups of one and two pairs"""
+    inputs = with_groups(draw, [0, 1, 2, 0, 3, 4, 1], 6, 0.4)
+    for side, first, last in (("anchors", 3, 0.2), ("positives", 0.1, 20)):
+        inputs[side] = inputs[side] * torch.linspace(first, last, 7)[draw.order(7)][:, None]
     return inputs
 
 
@@ -590,138 +796,393 @@ def loss_is_not_negative(got, inputs):
 
 
 @contrast.invariant
+def loss_has_a_bound(got, inputs):
+    """scores lie between −1/τ and 1/τ, so the loss is at most ln N + 2/τ"""
+    return float(got[0]) <= math.log(len(inputs["group"])) + 2 / inputs["temperature"] + 1e-4
+
+
+@contrast.invariant
 def share_of_anchors(got, inputs):
-    """`found` is a share, from 0 to 1"""
-    return 0 <= got[1] <= 1
+    """`found` must be a number of anchors divided by N"""
+    count = got[1] * len(inputs["group"])
+    return 0 <= got[1] <= 1 and abs(count - round(count)) < 1e-4
 
 
-# %% name="contrast-mistake-no-length"
+# %% name="contrast-mistake-one-direction"
 # %%mistake contrast
-# The vectors are not brought to length 1. Then a long vector is near to everybody, and the model can make the loss
-# small by growing.
-def contrast(anchors, positives, temperature):
-    scores = anchors @ positives.T / temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
-
-
-# %% name="contrast-mistake-only-anchors-of-length-1"
-# %%mistake contrast
-# Only the anchors were brought to length 1. A cosine needs both vectors of length 1.
-def contrast(anchors, positives, temperature):
-    scores = F.normalize(anchors, dim=-1) @ positives.T / temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
-
-
-# %% name="contrast-mistake-only-positives-of-length-1"
-# %%mistake contrast
-# Only the positives were brought to length 1. A cosine needs both vectors of length 1.
-def contrast(anchors, positives, temperature):
-    scores = anchors @ F.normalize(positives, dim=-1).T / temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
-
-
-# %% name="contrast-mistake-no-temperature"
-# %%mistake contrast
-# The temperature is not used: divide the cosines by it.
-def contrast(anchors, positives, temperature):
-    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
-
-
-# %% name="contrast-mistake-times-temperature"
-# %%mistake contrast
-# The scores are multiplied by the temperature. A low temperature must make them *larger*: divide.
-def contrast(anchors, positives, temperature):
-    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T * temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
-
-
-# %% name="contrast-mistake-other-axis"
-# %%mistake contrast
-# The softmax runs over the anchors: each *positive* looks for its anchor. Each anchor is to choose among the
-# positives, so rows must be anchors.
-def contrast(anchors, positives, temperature):
-    scores = F.normalize(positives, dim=-1) @ F.normalize(anchors, dim=-1).T / temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
-
-
-# %% name="contrast-mistake-other-axis-in-the-loss"
-# %%mistake contrast
-# In the loss the softmax runs over the anchors: each *positive* looks for its anchor. Each anchor is to choose among
-# the positives.
-def contrast(anchors, positives, temperature):
+# The loss has one direction only, or the softmax ran twice along the same axis. In the other one each *positive*
+# chooses among the anchors: the same with the transposed scores.
+def contrast(anchors, positives, temperature, group):
     scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores.T, own), (scores.argmax(1) == own).float().mean().item()
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = F.cross_entropy(scores, right)
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-other-direction"
+# %%mistake contrast
+# Only the positives choose among the anchors here. The anchors also choose among the positives; the loss is the mean of
+# both directions.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = F.cross_entropy(scores.T, right)
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-both-axes-at-once"
+# %%mistake contrast
+# The softmax ran over all N · N scores at once. Each anchor chooses among the positives of its own row, and each
+# positive among the anchors of its own column.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    loss = (scores.logsumexp((0, 1)) - scores.diagonal()).mean()
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-directions-added"
+# %%mistake contrast
+# The two directions are added. Their mean was asked for.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-sum"
+# %%mistake contrast
+# The losses of the N rows, and of the N columns, are added. The mean was asked for, so that the loss does not grow with
+# the batch.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right, reduction="sum") + F.cross_entropy(scores.T, right, reduction="sum")) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
 
 
 # %% name="contrast-mistake-sign"
 # %%mistake contrast
 # This is the logarithm of the share, which is negative and is to be made *large*. A loss is made small: change the
 # sign.
-def contrast(anchors, positives, temperature):
+def contrast(anchors, positives, temperature, group):
     scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
-    own = torch.arange(len(scores))
-    return scores.log_softmax(1).diagonal().mean(), (scores.argmax(1) == own).float().mean().item()
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    loss = (scores.log_softmax(0).diagonal() + scores.log_softmax(1).diagonal()).mean() / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
 
 
-# %% name="contrast-mistake-own-left-out"
+# %% name="contrast-mistake-no-length"
 # %%mistake contrast
-# The own positive is left out of the sum below the fraction line. Then it is no share, and the "loss" can be negative
-# without end.
-def contrast(anchors, positives, temperature):
-    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
-    own = torch.arange(len(scores))
-    others = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool), -math.inf)
-    return (others.logsumexp(1) - scores.diagonal()).mean(), (scores.argmax(1) == own).float().mean().item()
+# The vectors are not brought to length 1. Then a long vector is near to everybody, and the model can make the loss
+# small by growing.
+def contrast(anchors, positives, temperature, group):
+    scores = anchors @ positives.T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-only-anchors-of-length-1"
+# %%mistake contrast
+# Only the anchors were brought to length 1. A cosine needs both vectors of length 1.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ positives.T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-only-positives-of-length-1"
+# %%mistake contrast
+# Only the positives were brought to length 1. A cosine needs both vectors of length 1.
+def contrast(anchors, positives, temperature, group):
+    scores = anchors @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
 
 
 # %% name="contrast-mistake-length-of-batch"
 # %%mistake contrast
-# The lengths are taken over the wrong axis: each *feature* was divided by its length over the batch. A vector is a
-# row.
-def contrast(anchors, positives, temperature):
+# The lengths are taken over the wrong axis: each *feature* was divided by its length over the batch. A vector is a row.
+def contrast(anchors, positives, temperature, group):
     scores = F.normalize(anchors, dim=0) @ F.normalize(positives, dim=0).T / temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own), (scores.argmax(1) == own).float().mean().item()
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
 
 
-# %% name="contrast-mistake-sum"
+# %% name="contrast-mistake-no-temperature"
 # %%mistake contrast
-# The losses of the anchors are added; the mean was asked for, so that the loss does not grow with the batch.
-def contrast(anchors, positives, temperature):
+# The temperature is not used: divide the cosines by it.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-times-temperature"
+# %%mistake contrast
+# The scores are multiplied by the temperature. A low temperature must make them *larger*: divide.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T * temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-groups-ignored"
+# %%mistake contrast
+# The groups are not used. Two captions of one picture are pushed apart, though each fits: leave such pairs out.
+def contrast(anchors, positives, temperature, group):
     scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
-    own = torch.arange(len(scores))
-    return F.cross_entropy(scores, own, reduction="sum"), (scores.argmax(1) == own).float().mean().item()
+    own = torch.eye(len(group), dtype=torch.bool)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
 
 
-# %% name="contrast-other-by-hand"
+# %% name="contrast-mistake-zeros"
+# %%mistake contrast
+# Pairs of one group have score 0 instead of −∞. But e^0 = 1, so they still count in the sum.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, 0.0)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-lowest-cosine"
+# %%mistake contrast
+# Pairs of one group have the lowest cosine, −1. The power of that is small, but not 0, so they still count in the sum:
+# only −∞ leaves them out.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -1 / temperature)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-own-left-out"
+# %%mistake contrast
+# The own pair is left out with its group, but only in the sum below the fraction line. Then it is no share, and the
+# "loss" can be negative without end.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    others = scores.masked_fill(own, -math.inf)
+    loss = (others.logsumexp(1) + others.logsumexp(0) - 2 * scores.diagonal()).mean() / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-own-at-minus-infinity"
+# %%mistake contrast
+# The own pair has score −∞, for it is of its own group. It must stay: leave out the places where the groups are the
+# same *and* the rows differ.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill(group[:, None] == group, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-other-groups-left-out"
+# %%mistake contrast
+# The wrong pairs are left out: those of *different* groups. They are the negatives. Leave out those of the same group,
+# without the own one.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill(group[:, None] != group, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-neighbours-only"
+# %%mistake contrast
+# Only neighbours of one group are left out. A group may stand anywhere in the batch, and may have three pairs: compare
+# every row with every other.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    right = torch.arange(len(group))
+    same = (group[:, None] == group) & ((right[:, None] - right).abs() == 1)
+    scores = scores.masked_fill(same, -math.inf)
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-left-out-in-one-direction"
+# %%mistake contrast
+# In the second direction the pairs of one group are negatives again. Leave them out in both.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    every = scores
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(every.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-group-as-positives"
+# %%mistake contrast
+# All pairs of a group count as right. That is supervised contrastive learning (Khosla et al. 2020). Here only the own
+# pair is right, and the others of its group are left out.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    same = group[:, None] == group
+    group_only = scores.masked_fill(~same, -math.inf)
+    every = scores
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    losses = [every.logsumexp(axis) - group_only.logsumexp(axis) for axis in (0, 1)]
+    loss = torch.stack(losses).mean()
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-found-among-all"
+# %%mistake contrast
+# For `found`, pairs of one group still compete. What is left out of the loss is left out here, too.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    every = scores
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (every.diagonal() > every.masked_fill(own, -math.inf).max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-found-with-ties"
+# %%mistake contrast
+# A tie counts as found. An own positive that another one equals cannot be told from it: it must be *higher*.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() == scores.max(1).values).double().mean().item()
+
+
+# %% name="contrast-mistake-found-by-argmax"
+# %%mistake contrast
+# With `argmax` a tie counts as found whenever the own positive comes first. It must be *higher* than each other.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.argmax(1) == right).double().mean().item()
+
+
+# %% name="contrast-mistake-found-in-columns"
+# %%mistake contrast
+# `found` asks which positives find their anchor. It was to be counted for the anchors: by rows.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    return loss, (scores.diagonal() > scores.masked_fill(own, -math.inf).max(0).values).double().mean().item()
+
+
+# %% name="contrast-mistake-found-in-both-directions"
+# %%mistake contrast
+# `found` is the mean of both directions. Only the loss has two; `found` is the share of the anchors.
+def contrast(anchors, positives, temperature, group):
+    scores = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).T / temperature
+    own = torch.eye(len(group), dtype=torch.bool)
+    scores = scores.masked_fill((group[:, None] == group) & ~own, -math.inf)
+    right = torch.arange(len(group))
+    loss = (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+    other = scores.masked_fill(own, -math.inf)
+    found = [(scores.diagonal() > other.max(axis).values).double().mean().item() for axis in (0, 1)]
+    return loss, sum(found) / 2
+
+
+# %% name="contrast-other-anchor-by-anchor"
 # %%other contrast
-# The formula, with exponentials.
-def contrast(anchors, positives, temperature):
-    cosines = torch.cosine_similarity(anchors[:, None], positives[None], dim=-1)
-    powers = torch.exp(cosines / temperature)
-    shares = powers.diagonal() / powers.sum(1)
-    best = cosines.max(1).values == cosines.diagonal()
-    return -shares.log().mean(), sum(best.tolist()) / len(best)
+# Pair by pair, in loops.
+def contrast(anchors, positives, temperature, group):
+    def direction(left, right):
+        losses, hits = [], 0
+        for i in range(len(left)):
+            js = [j for j in range(len(left)) if j == i or group[j] != group[i]]
+            scores = [left[i] @ right[j] / (left[i].norm() * right[j].norm()) / temperature for j in js]
+            own = scores.pop(js.index(i))
+            losses.append(torch.stack([own, *scores]).logsumexp(0) - own)
+            hits += all(bool(own > other) for other in scores)
+        return torch.stack(losses).mean(), hits / len(left)
+
+    loss, found = direction(anchors, positives)
+    return (loss + direction(positives, anchors)[0]) / 2, found
 
 
-# %% name="contrast-other-loop"
+# %% name="contrast-other-exponentials"
 # %%other contrast
-# Anchor by anchor.
-def contrast(anchors, positives, temperature):
-    losses, hits = [], 0
-    for i, anchor in enumerate(anchors):
-        scores = torch.stack([anchor @ p / (anchor.norm() * p.norm()) for p in positives]) / temperature
-        losses.append(torch.logsumexp(scores, 0) - scores[i])
-        hits += int(scores.argmax() == i)
-    return torch.stack(losses).mean(), hits / len(anchors)
+# The formula, with exponentials and a matrix of ones and zeros.
+def contrast(anchors, positives, temperature, group):
+    n = len(group)
+    left = torch.eye(n) + (group.view(n, 1) != group.view(1, n)).float()
+    scores = torch.cosine_similarity(anchors[:, None], positives[None], dim=-1) / temperature
+    powers = torch.exp(scores) * left.to(scores.dtype)
+    own = powers.diagonal()
+    loss = -0.5 * torch.log(own * own / (powers.sum(0) * powers.sum(1))).mean()
+    higher = (scores.diagonal()[:, None] <= scores) & (left > 0)
+    return loss, sum(row == 1 for row in higher.sum(1).tolist()) / n
+
+
+# %% name="contrast-other-two-matrices"
+# %%other contrast
+# A penalty of −∞ is added, and the two directions are stacked.
+def contrast(anchors, positives, temperature, group):
+    u, v = (x / x.square().sum(1, keepdim=True).sqrt() for x in (anchors, positives))
+    penalty = torch.zeros(len(group), len(group), dtype=u.dtype)
+    for i in range(len(group)):
+        for j in range(len(group)):
+            if i != j and group[i] == group[j]:
+                penalty[i, j] = -math.inf
+    scores = torch.einsum("ic,jc->ij", u, v) / temperature + penalty
+    loss = F.cross_entropy(torch.cat([scores, scores.T]), torch.arange(len(group)).repeat(2))
+    rivals = (scores >= scores.diagonal()[:, None]).sum(1) - 1
+    return loss, (rivals == 0).sum().item() / len(group)
 
 
 # %% [markdown] name="numbers" question={"points": 4, "difficulty": 2, "minutes": 15, "section": "3.4"}
@@ -845,5 +1306,5 @@ reason = "(b)"
 # %% [markdown] name="end"
 # ## Done?
 #
-# `hint("04_pretraining_tasks", "masking", 1)` gives a first hint; each question has two. `lmbook check` on this
-# notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
+# `hint("04_pretraining_tasks", "masking", 1)` gives a first hint; each question has two or three. `lmbook check` on
+# this notebook runs all of it again from the start, and `lmbook progress` says what is worth doing next.
