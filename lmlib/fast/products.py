@@ -49,8 +49,8 @@ def decoding(model: nn.Module, rows: int = 1, weights: str = "same") -> Iterator
 
     `weights` "same" changes results by round-off alone, "int8" rounds the weights (see `Int8Weights`). Only for
     torch.no_grad() or inference_mode(), as `generate` has it, and only as long as the weights do not change; both are
-    checked, the second not in compiled steps. Arranged weights lie in memory beside the model's own. Raises ValueError
-    for other `weights`.
+    checked, the second not in compiled steps. Arranged weights lie in memory beside the model's own. The first use on a
+    machine may compile for some seconds. Raises ValueError for other `weights`.
     """
     if weights not in WEIGHTS:
         raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}; got {weights!r}")
@@ -99,9 +99,9 @@ def is_worth_a_loop(weight: Tensor) -> bool:
     """Whether a compiled loop can multiply one row on the CPU, and gains more than calling it costs."""
     return (
         weight.numel() >= one_row_cpu.SMALLEST
-        and weight.is_floating_point()
+        and weight.dtype in one_row_cpu.DTYPES
         and weight.is_contiguous()
-        and one_row_cpu.compiler_missing() is None
+        and one_row_cpu.has_compiler()
     )
 
 
