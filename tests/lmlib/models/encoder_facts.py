@@ -120,7 +120,7 @@ class EncoderFacts:
         peer = self.draw(seed, "masked_lm").bfloat16().float()
         batch = self.batch(peer, seed, "right")
         ours = parity.loaded(peer, tmp_path).bfloat16()
-        parity.assert_close(ours(**batch).logits, peer(**batch).logits, parity.BFLOAT16, batch["attention_mask"])
+        parity.assert_close_in_half(ours(**batch).logits, peer(**batch).logits, batch["attention_mask"])
 
     def test_float16_runs_and_is_finite(self, seed: int, tmp_path: Path) -> None:
         peer = self.draw(seed, None)

@@ -19,7 +19,6 @@ from lmlib.models import from_pretrained
 from lmlib.models.base import CheckpointError, PretrainedModel
 
 FLOAT32 = 1e-5  # bound on the difference, times 1 + the largest reference
-BFLOAT16 = 4e-2  # the same in bfloat16, against float32 on the same rounded weights: 8 bits of precision, some layers
 
 
 def randomised(peer: nn.Module, seed: int) -> Any:

@@ -119,7 +119,7 @@ def test_bfloat16_stays_near_float32(seed: int, tmp_path: Path) -> None:
     ours = parity.loaded(peer, tmp_path).bfloat16()
     half = batch | {"visual_embeds": batch["visual_embeds"].bfloat16()}
     whole = batch | {"visual_embeds": half["visual_embeds"].float()}
-    parity.assert_close(ours(**half).logits, peer(**whole).prediction_logits, parity.BFLOAT16, mask)
+    parity.assert_close_in_half(ours(**half).logits, peer(**whole).prediction_logits, mask)
 
 
 @pytest.mark.parametrize(
