@@ -2,8 +2,11 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --no-compile -qq --disable-pip-version-check -c constraints.txt
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+# Most modules are never imported; those that are, Python compiles at their first import, and must be free to keep.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-all lab clean
 .DEFAULT_GOAL := run
@@ -26,6 +29,7 @@ lab: .venv/.book
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "lmbook needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: make $(MAKECMDGOALS) PYTHON=python3.12" % v)'
 	@echo "Setting up .venv: the packages of the book (one to five minutes) ..."
 	@$(PYTHON) -m venv --clear .venv || { echo "python3 -m venv failed. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PIP) --upgrade pip
 	@$(PIP) $(INDEX) -e .
 	@touch $@
 

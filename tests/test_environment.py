@@ -19,8 +19,8 @@ def package(requirement: str) -> str:
 
 def pins() -> dict[str, str]:
     """Package → pinned version in constraints.txt."""
-    lines = (ROOT / "constraints.txt").read_text("utf-8").split()
-    return {package(line): line.partition("==")[2] for line in lines}
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    return {package(line): line.partition("==")[2] for line in lines if not line.startswith("#")}
 
 
 def test_conda_environment_adds_nothing_to_pyproject():

@@ -1,5 +1,6 @@
 """The rules of tests/conftest.py, tried on small test files: skips must be listed, seeds replay, long tests wait."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,10 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(folder: Path, source: str, *options: str) -> subprocess.CompletedProcess:
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    long: long\n    gpu: gpu\n")
     (folder / "test_small.py").write_text("import pytest\n" + source)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:nbval"]
+    plugins = ["-p", "tests.conftest", "-p", "xdist", "-p", "no:cacheprovider"]
     return subprocess.run(
-        [*command, "-c", str(folder / "pytest.ini"), *options, str(folder)], capture_output=True, text=True, cwd=ROOT
-    )
+        [sys.executable, "-m", "pytest", *plugins, "-c", folder / "pytest.ini", *options, folder],
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("place", ["def test_a(): pytest.skip('{}')", "pytest.skip('{}', allow_module_level=True)"])
@@ -68,11 +70,20 @@ def test_the_counts_of_a_step_are_those_of_its_tests(tmp_path, tests, counts):
 def test_one_failing_step_fails_the_whole_and_the_others_still_run(monkeypatch, capsys):
     ran = []
 
-    def pretend(name: str, command: list[str]) -> tuple[bool, tuple[int, int, int]]:
+    def read(name: str, command: list[str]) -> steps.Counts:
         ran.append(name)
-        return name != "types", (1, 0, 0) if name != "types" else (0, 1, 0)
+        return steps.Counts(0, 1, 0) if name == "lint" else steps.Counts(1, 0, 0)
 
-    monkeypatch.setattr(steps, "_run", pretend)
+    monkeypatch.setattr(steps, "_read", read)
+    monkeypatch.setattr(steps, "_test", lambda command: steps.Counts(40, 0, 2))
     assert steps.main([]) == 1
-    assert ran == ["lint", "format", "types", "rooms", "notebooks", "tests"]
-    assert capsys.readouterr().out.splitlines()[-1] == "5 passed, 1 failed, 0 skipped"
+    assert ran == ["lint", "format", "rooms", "types"]
+    assert capsys.readouterr().out.splitlines()[-2:] == ["FAILED: lint", "43 passed, 1 failed, 2 skipped"]
+
+
+def test_what_reads_the_sources_says_what_it_found_and_tests_that_never_began_have_failed(tmp_path, capfd):
+    found = steps._read("lint", [sys.executable, "-c", "print('an unused import'); raise SystemExit(1)"])
+    assert found == (0, 1, 0)
+    assert "=== lint: FAILED\nan unused import" in capfd.readouterr().out
+    assert steps._test([sys.executable, "-c", "raise SystemExit(4)"]) == (0, 1, 0)
+    assert "=== tests: FAILED in 0 s" in capfd.readouterr().out

@@ -21,7 +21,7 @@ from tests.course.student_notebooks import (
 STEM = NAME.rpartition("/")[2]
 ASSIGNMENT = attention_assignment()
 MISTAKEN = mistaken_answers(ASSIGNMENT)
-FEW = 2  # of them without --all: each notebook is run twice and takes seconds; test_assignments.py tries all mistakes
+FEW = 1  # of them without --all: each notebook is run twice and takes seconds; test_assignments.py tries all mistakes
 
 
 def class_answers(mistaken):

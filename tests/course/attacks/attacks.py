@@ -463,3 +463,4 @@ def double(x): return Lie(1)
 
 BOTH = [*POINTS, *STATE, *READING, *DOING]
 ONLY_WITH = [*HARMFUL, *PROTOCOLS]
+OF_RIGHTS = [*READING, *DOING, *HARMFUL]  # whether they succeed depends on what the grader's user may do

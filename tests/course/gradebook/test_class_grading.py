@@ -161,10 +161,16 @@ def submitted(tmp_path_factory):
     return folder
 
 
-def test_the_gradebook_has_the_points_of_the_plain_command(submitted, tmp_path, capsys):
-    path = tmp_path / "class.db"
+@pytest.fixture(scope="module")
+def trusted(submitted):
+    """The gradebook of this class, whose students are trusted."""
+    path = submitted.parent / "class.db"
     grade_into(submitted, path, Settings(jobs=2))
-    found = {row.student.id: row for row in Gradebook(path).rows(NAME)}
+    return path
+
+
+def test_the_gradebook_has_the_points_of_the_plain_command(submitted, trusted, capsys):
+    found = {row.student.id: row for row in Gradebook(trusted).rows(NAME)}
     plain = {row.student: row for row in grade.grade(submitted, timeout=60, base=ROOT)}
     for student in ("right", "mistaken"):
         assert (found[student].score, found[student].maximum) == (plain[student].score, plain[student].maximum)
@@ -173,9 +179,9 @@ def test_the_gradebook_has_the_points_of_the_plain_command(submitted, tmp_path, 
     assert found["right"].score == found["right"].maximum == 20
     assert found["broken"].score == 0
     assert "JSON" in found["broken"].status
-    assert str(tmp_path) not in found["broken"].status
+    assert str(submitted) not in found["broken"].status
     capsys.readouterr()
-    grade_into(submitted, path, Settings(jobs=2))
+    grade_into(submitted, trusted, Settings(jobs=2))
     assert capsys.readouterr().out.count("in the gradebook already") == 3
 
 
@@ -190,9 +196,8 @@ def test_a_problem_of_the_layout_becomes_a_row(tmp_path):
     assert graded.assignment == NAME
 
 
-def test_untrusted_work_gets_the_same_points_in_the_sandbox(submitted, tmp_path):
-    trusted, outside = (tmp_path / name for name in ("trusted.db", "outside.db"))
-    grade_into(submitted, trusted, Settings(jobs=1))
+def test_untrusted_work_gets_the_same_points_in_the_sandbox(submitted, trusted, tmp_path):
+    outside = tmp_path / "outside.db"
     grade_into(submitted, outside, Settings(jobs=2, secret=tmp_path / "secret", sandbox=isolation_is_here()))
     points = [
         {row.student.id: {name: mark.points for name, mark in row.marks.items()} for row in Gradebook(path).rows()}
