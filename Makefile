@@ -25,18 +25,22 @@ lab: .venv/.book
 	$(BIN)/jupyter lab --notebook-dir=work
 
 # The stamps are written last, so that an interrupted set-up is done again.
-.venv/.book: pyproject.toml constraints.txt
+.venv/.python: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "lmbook needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Try: make $(MAKECMDGOALS) PYTHON=python3.12" % v)'
-	@echo "Setting up .venv: the packages of the book (one to five minutes) ..."
+	@echo "Setting up .venv ..."
 	@$(PYTHON) -m venv --clear .venv || { echo "python3 -m venv failed. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(PIP) --upgrade pip
+	@touch $@
+
+.venv/.book: .venv/.python
+	@echo "Installing the packages of the book (one to five minutes) ..."
 	@$(PIP) $(INDEX) -e .
 	@touch $@
 
-.venv/.test: .venv/.book
-	@echo "Setting up .venv: the packages of the tests ..."
+.venv/.test: .venv/.python
+	@echo "Installing the packages of the book and of the tests (one to five minutes) ..."
 	@$(PIP) $(INDEX) -e '.[test]'
-	@touch $@
+	@touch .venv/.book $@
 
 clean:
 	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info

@@ -7,7 +7,6 @@ at a cell.
 
 import json
 import os
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -26,22 +25,12 @@ class NotebookError(CourseError):
     """A notebook that cannot be used, with the reason and what to do, in one sentence."""
 
 
-def spare_slow_import() -> None:
-    """Call before nbformat is imported: it then takes 0.2 s instead of 2 s.
-
-    jsonschema imports this package to check the form of internationalised addresses, which notebooks do not
-    hold, and does without when there is none.
-    """
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-
-
 def read_text(path: Path) -> Notebook:
     """Read a `py:percent` file as a notebook without outputs.
 
     The notebook carries the kernel `python3` and nothing of jupytext: it is never paired with its text.
     Raises NotebookError when a cell has no name, or two cells have the same one.
     """
-    spare_slow_import()
     import jupytext
 
     nb: Notebook = json.loads(json.dumps(jupytext.read(path, fmt="py:percent")))

@@ -13,15 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lmlib.course.notebooks import spare_slow_import
-
 START_TIMEOUT = 120  # seconds for a kernel to answer; a loaded machine is slow, a dead kernel is seen at once
 
 
 def main(folder: Path) -> None:
     """Execute the notebook of the folder. A cell's own exception stands in executed.ipynb, not here."""
     threading.Thread(target=_end_with_parent, args=(os.getppid(), folder), daemon=True).start()
-    spare_slow_import()
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.engines import papermill_engines
@@ -51,7 +48,11 @@ def main(folder: Path) -> None:
 
 
 def _watched_engine(cells: Path, server: str | None) -> type:
-    """An engine that also writes down each cell that begins: the warm one on a server's address, or papermill's own."""
+    """An engine that also writes down each cell that begins: the warm one on a server's address, or papermill's own.
+
+    Papermill would write the whole notebook before and after each cell, which takes longer than most cells. Here it is
+    written at the end, also when a cell has failed.
+    """
 
     class WatchedEngine(_engine(server)):  # type: ignore[misc]
         """The engine, watched."""
@@ -66,7 +67,11 @@ def _watched_engine(cells: Path, server: str | None) -> type:
                 begin(cell, cell_index, **more)
 
             nb_man.cell_start = cell_start
-            super().execute_managed_notebook(nb_man, kernel_name, **options)
+            nb_man.save = lambda **more: None
+            try:
+                super().execute_managed_notebook(nb_man, kernel_name, **options)
+            finally:
+                del nb_man.save
 
     return WatchedEngine
 
