@@ -123,7 +123,7 @@ def test_a_cell_that_never_ends_and_a_process_that_dies_are_said(server, tmp_pat
     done = execute(notebooks.read(path), tmp_path, {}, 1, None, server)
     assert done.failure.kind == "died"
     path = write_text_notebook(tmp_path / "nb.py", "print('before')", "while True: pass")
-    done = execute(notebooks.read(path), tmp_path, {}, 1, Watch(timeout=4), server)
+    done = execute(notebooks.read(path), tmp_path, {}, 1, Watch(timeout=10), server)
     assert (done.failure.kind, done.failure.cell) == ("timeout", "c2")
 
 
