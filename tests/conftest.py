@@ -28,7 +28,7 @@ ALLOWED_SKIPS = (
 )
 
 # Whole programs, which take longest, begin first; the last minute then has small tests for every worker.
-FIRST = {"course", "test_jupyterlab.py", "test_chapters.py"}
+FIRST = ("test_chapters.py", "course", "test_jupyterlab.py")
 
 # Before torch is imported: processes with a thread for every core each are many times slower than one.
 # Workers inherit what their controller has set here, and divide it; what the user has set stays.
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
-    items.sort(key=lambda item: -len(FIRST.intersection(item.path.parts)))
+    items.sort(key=lambda item: next((i for i, name in enumerate(FIRST) if name in item.path.parts), len(FIRST)))
     if any(item.get_closest_marker("gpu") for item in items) and not _has_cuda():
         for item in items:
             if item.get_closest_marker("gpu"):
