@@ -52,6 +52,9 @@ def examine() -> Iterator[Finding]:
     yield _program("git", ("git",), "needed only to change the book; install it from your system's packages")
     browsers = ("chromium", "chromium-browser", "google-chrome")
     yield _program("Chromium", browsers, "needed only by the test of JupyterLab; install Chromium")
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # as torch looks for it
+    advice = "needed only by torch.compile and by the fastest decoding on a CPU; install g++"
+    yield _program("C++ compiler", (compiler,), advice)
     for means, found in isolation.probe().items():
         advice = "untrusted notebooks could not be graded safely here; use a Linux machine that offers it"
         yield Finding(f"sandbox: {means}", GOOD if found else OPTIONAL, found or "not offered", "" if found else advice)
