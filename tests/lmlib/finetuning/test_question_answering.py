@@ -180,8 +180,9 @@ def test_a_threshold_decides_between_the_best_and_none():
     assert choose(answers) == "bob"
 
 
-def test_the_tuned_threshold_is_the_best_of_all(seed):
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("draw", range(10))
+def test_the_tuned_threshold_is_the_best_of_all(seed, draw):
+    rng = np.random.default_rng((seed, draw))
     questions, answers = [], []
     for i in range(40):
         has = i % 2 == 0
@@ -195,8 +196,12 @@ def test_the_tuned_threshold_is_the_best_of_all(seed):
     found = tune_threshold(answers, questions)
     on_and_between_all_margins = np.arange(-5, 5, 1 / 16)
     assert mean_f1(found) == pytest.approx(max(mean_f1(at) for at in on_and_between_all_margins))
+
+
+def test_a_threshold_needs_questions_without_an_answer():
+    questions = [Question(str(i), "who?", "ann bob", (Reference("bob", 4),)) for i in range(2)]
     with pytest.raises(ValueError, match="a threshold needs some questions that the text does not answer"):
-        tune_threshold(answers[::2], questions[::2])
+        tune_threshold([ranked("bob", 0.0, none) for none in (-1.0, 1.0)], questions)
 
 
 def test_where_nothing_can_be_answered_the_threshold_is_below_every_margin():
