@@ -63,10 +63,11 @@ def test_an_exception_that_is_expected_is_no_failure(tmp_path):
     assert text_of(done, "on") == "on\n"
 
 
-def test_a_kernel_that_dies_is_seen_and_its_cell_named(tmp_path):
-    done = run(tmp_path, "x = 0", "import os; os._exit(0)")
+def test_a_kernel_that_dies_is_seen_its_cell_named_and_what_came_before_kept(tmp_path):
+    done = run(tmp_path, "print('before')", "import os; os._exit(0)")
     assert (done.failure.kind, done.failure.cell) == ("died", "c2")
     assert "the kernel died" in done.failure.message
+    assert text_of(done, "c1") == "before\n"
 
 
 def children() -> set[int]:
