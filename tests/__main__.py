@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 WORKERS = min(4, cores() + 1)  # one more than cores: many tests wait for a process of theirs
 CELL_SECONDS = 300  # nbval does not notice a dead kernel: only this ends the wait
-NOTEBOOKS = ["--nbval-lax", f"--nbval-cell-timeout={CELL_SECONDS}", "chapters", "solutions"]
+NOTEBOOKS = ["-p", "tests.kernels", "--nbval-lax", f"--nbval-cell-timeout={CELL_SECONDS}", "chapters", "solutions"]
 IN_ORDER = ["--dist=loadscope", "--no-loadscope-reorder"]  # of tests/conftest.py: the slowest files have few tests
 READING = {
     "lint": [str(BIN / "ruff"), "check", "."],

@@ -28,6 +28,7 @@ from lmlib.course.progress_display import Display
 from lmlib.course.workers import Stop, Workers, WorkersLostError, workers
 
 GOOD = ("passed", "unchanged")
+WARMED = ("torch._dynamo",)  # torch imports it, in one second, when the first optimizer is made
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _server(settings: Settings, threads: int, display: Display) -> Iterator[str 
     from lmlib.course.warm.client import ChildEndedError, WarmServer
 
     try:
-        server = WarmServer(os.environ | thread_settings(threads))
+        server = WarmServer(os.environ | thread_settings(threads), WARMED)
     except (ChildEndedError, OSError) as error:
         if settings.engine == "warm":
             raise WorkFailedError(f"{error}; --engine kernel does without it") from None

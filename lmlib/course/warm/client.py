@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -35,9 +35,9 @@ class OutOfTimeError(Exception):
 
 
 class WarmServer:
-    """A running server, as a context manager."""
+    """A running server, as a context manager; `modules` are imported beside those that every notebook needs."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], modules: Sequence[str] = ()) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="lmbook-warm-")
         self.address = str(Path(self._folder.name) / "socket")
         package = str(Path(__file__).resolve().parents[3])
@@ -45,7 +45,7 @@ class WarmServer:
         settings = {"PYTHONPATH": path, "IPYTHONDIR": f"{self._folder.name}/ipython", "PYTHONSAFEPATH": "1"}
         settings["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's library starts its threads on import, and a fork loses them
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lmlib.course.warm.server", self._folder.name],
+            [sys.executable, "-m", "lmlib.course.warm.server", self._folder.name, *modules],
             env=environment | settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

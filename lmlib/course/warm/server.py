@@ -1,8 +1,9 @@
-"""The fork server: `python -m lmlib.course.warm.server FOLDER`. It imports what notebooks import, and forks.
+"""The fork server: `python -m lmlib.course.warm.server FOLDER [MODULE ...]`.
 
-It listens on FOLDER/socket. A connection brings a job and a line (see supervisor.py), and becomes the channel of the
-notebook's process. The server ends when its standard input does, that is with whoever started it. It imports only:
-after one parallel operation of torch there would be threads, and a child forked beside them may wait for ever.
+It imports what notebooks import, and the modules that are named; then it listens on FOLDER/socket. A connection brings
+a job and a line (see supervisor.py), and becomes the channel of the notebook's process, which is forked for it. The
+server ends when its standard input does, that is with whoever started it. It imports only: after one parallel operation
+of torch there would be threads, and a child forked beside them may wait for ever.
 """
 
 import contextlib
@@ -32,9 +33,9 @@ IMPORTED = (  # after the shell is made: some of them look whether they are in a
 SECONDS = 10  # for a job to come after its connection
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *modules: str) -> None:
     """Import, say that it is ready, and fork a child for each connection."""
-    shell = _imported()
+    shell = _imported(modules)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel puts children away
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started it
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -53,10 +54,10 @@ def main(folder: Path) -> None:
                 _take(channel, listener, shell, str(folder / "root"))
 
 
-def _imported() -> NotebookShell:
+def _imported(modules: tuple[str, ...]) -> NotebookShell:
     """The shell, when all is imported. Raises RuntimeError when an import has started a thread."""
     shell = make_shell()
-    for name in IMPORTED:
+    for name in IMPORTED + modules:
         importlib.import_module(name)
     threads = len(os.listdir("/proc/self/task"))
     if threads > 1:
@@ -131,4 +132,4 @@ def _close_all_but(kept: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])
