@@ -1,5 +1,6 @@
 """For all tests: threads divided among the workers, a seed drawn at each run, and skips that must be on the list."""
 
+import gc
 import os
 import re
 import signal
@@ -40,6 +41,15 @@ if "LMBOOK_TEST_THREADS" in os.environ or not any(name in os.environ for name in
 # A shell lets what it starts in the background ignore Ctrl-C, and all its children with it; tests send that signal.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# A million objects come from imports and collecting, and stay: the garbage collector need not look through them.
+gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

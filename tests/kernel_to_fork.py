@@ -1,5 +1,6 @@
 """What the fork server of `tests.kernels` imports, and what a child of it does to become a kernel."""
 
+import gc
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     import matplotlib
     from ipykernel.kernelapp import launch_new_instance
 
+    gc.freeze()  # what the server has imported stays
     os.setsid()
     os.chdir(folder)
     os.environ.clear()

@@ -223,7 +223,7 @@ def test_where_no_server_starts_notebooks_get_kernels_unless_it_was_asked_for_by
     write_text_notebook(book / "chapters" / "01_a.py", CHECKED)
 
     class NoServer:
-        def __init__(self, environment):
+        def __init__(self, *arguments):
             raise ChildEndedError("the server did not start")
 
     monkeypatch.setattr(client, "WarmServer", NoServer)
