@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     tests = [sys.executable, "-m", "pytest", f"--numprocesses={WORKERS}", *IN_ORDER, *NOTEBOOKS, "tests", *arguments]
     with ThreadPoolExecutor(max_workers=1) as beside:
         reading = {name: beside.submit(_read, name, command) for name, command in READING.items()}
+        _compile_once()
         done = {"tests": _test(tests)} | {name: step.result() for name, step in reading.items()}
     broken = [name for name, step in done.items() if step.failed]
     if broken:
@@ -59,6 +60,13 @@ def _read(name: str, command: list[str]) -> Counts:
     good = done.returncode == 0
     print(f"\n=== {name}: {'passed' if good else 'FAILED'}\n{done.stdout}", flush=True)
     return Counts(int(good), int(not good), 0)
+
+
+def _compile_once() -> None:
+    """The first time, import what the tests import: Python keeps what it compiles, and no worker does it again."""
+    if not (ROOT / "tests" / "course" / "__pycache__").exists():
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", *NOTEBOOKS, "tests"]
+        subprocess.run(command, cwd=ROOT, env=_environment(), stdout=subprocess.DEVNULL)
 
 
 def _test(command: list[str]) -> Counts:

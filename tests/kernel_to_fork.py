@@ -17,7 +17,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ |= environment | {"JPY_PARENT_PID": str(os.getppid())}  # without it, a kernel ends
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 2):
         os.dup2(nothing, standard)
