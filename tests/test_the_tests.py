@@ -105,7 +105,7 @@ def test_a_forked_kernel_is_one_as_always_but_has_imported_torch(tmp_path):
     nbformat.write(nb, tmp_path / "small.ipynb")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.kernels", "-p", "no:cacheprovider", "-v", "--color=no",
-         "--nbval-lax", "--nbval-cell-timeout=2", "-c", os.devnull, f"--rootdir={tmp_path}", tmp_path],
+         "--nbval-lax", "--nbval-cell-timeout=10", "-c", os.devnull, f"--rootdir={tmp_path}", tmp_path],
         env=os.environ | {"PYTHONPATH": str(ROOT), "GIVEN": "yes"}, capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
     results = re.findall(r"Cell \d ([A-Z]+)", done.stdout)
