@@ -1,8 +1,8 @@
 """Decoding steps of one fixed shape, so that torch.compile, and CUDA graphs on a GPU, can run them without Python.
 
 The cache that grows by one position a step becomes one that is always full: the step writes at a place that a tensor
-holds, attends to all of the memory, and a mask hides what is not written yet. Worth it where launching small kernels
-costs more than their work: on a GPU, for small batches.
+holds, attends to all of the memory, and a mask hides what is not written yet. Worth it where calling small kernels
+costs as much as their work: for small batches on a GPU, and for one text on a CPU, inside of `fast.decoding`.
 Shapes: R rows, S positions of memory.
 """
 
@@ -34,7 +34,9 @@ class FixedLayerCache(LayerCache):
 class CompiledSteps:
     """Goes on from a session that has read its prompts, one token for every row at a time; cannot go back.
 
-    On a GPU the first step compiles, and is then recorded as one CUDA graph, which all others replay.
+    On a GPU the first step compiles, and is then recorded as one CUDA graph, which all others replay. On a CPU the
+    second length of memory compiles a program for all lengths. After eight programs, of all models in a process, torch
+    warns and goes on without compiling; torch.compiler.reset() forgets them.
     """
 
     @torch.inference_mode()
@@ -56,7 +58,8 @@ class CompiledSteps:
             self.positions.copy_(session.positions)
         self.cache = KeyValueCache([FixedLayerCache(old.key, old.value, most - 1, place=self.place) for old in layers])
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.run = torch.compile(model.forward, dynamic=False, backend=BACKEND)
+        dynamic = False if device.type == "cuda" else None
+        self.run = torch.compile(model.forward, dynamic=dynamic, backend=BACKEND)
 
     @torch.inference_mode()
     def feed(self, tokens: Tensor) -> Tensor:

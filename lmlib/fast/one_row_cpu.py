@@ -17,14 +17,15 @@ SMALLEST = 2**18  # weights; calling the loop costs 20 µs, which smaller layers
 OneRow = Callable[[Tensor], Tensor]  # (1, ..., 1, K) → (1, ..., 1, N)
 
 
+def summed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The product as it is written down: x (K,) float32, weight (N, K) of any dtype, bias (N,) float32 → (N,)."""
+    return (weight.float() * x).sum(-1) + bias
+
+
 @functools.cache
 def compiled() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The loop: x (K,) float32, weight (N, K) of any dtype and bias (N,) float32 → W x + b, (N,) float32."""
-    return torch.compile(
-        lambda x, weight, bias: (weight.float() * x).sum(-1) + bias,
-        dynamic=True,  # one program for all sizes
-        options={"cpp.dynamic_threads": True},
-    )
+    """The loop: `summed`, as one program for all sizes."""
+    return torch.compile(summed, dynamic=True, options={"cpp.dynamic_threads": True})
 
 
 @functools.cache
@@ -44,7 +45,16 @@ def one_row_of(weight: Tensor, bias: Tensor | None) -> OneRow:
 
     def product(x: Tensor) -> Tensor:
         row = x.reshape(-1).float()
-        row = row.clone() if row.storage_offset() else row  # for a part of a tensor the loop would be compiled anew
-        return loop(row, weight, added).to(x.dtype).view(*x.shape[:-1], -1)
+        if torch.compiler.is_compiling():  # the loop becomes a part of that program
+            y = summed(stored(row), weight, added)
+        else:
+            row = row.clone() if row.storage_offset() else row  # for a part of a tensor it would be compiled anew
+            y = loop(row, weight, added)
+        return y.to(x.dtype).view(*x.shape[:-1], -1)
 
     return product
+
+
+def stored(row: Tensor) -> Tensor:
+    """The same numbers, computed before what follows; else a compiler computes all of x anew for each row of W."""
+    return row.as_strided(row.shape, (1,))

@@ -3,24 +3,22 @@
 Writing one token multiplies a single row with every weight, once, so its time is that of reading the weights. What
 helps is to read them in the order in which they lie, and to read fewer bytes:
     one row                a loop, or on a GPU a kernel, that does nothing but read; see `one_row_cpu`, `one_row_gpu`
-    in blocks              the weights as oneDNN, the library below torch, arranges them for its kernels: on a CPU, for
-                           several rows, for small layers, and where no C++ compiler is at hand
+    in blocks              the weights as oneDNN arranges them for its kernels: on a CPU, for several rows, for small
+                           layers, and where no C++ compiler is at hand; see `onednn`
     int8                   a quarter of the bytes of float32; see `Int8Weights`
 """
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmlib.fast import one_row_cpu
+from lmlib.fast import one_row_cpu, onednn
 from lmlib.fast.switch import SWITCH, is_on
 
 WEIGHTS = ("same", "int8")
@@ -88,11 +86,9 @@ def product_of(layer: nn.Linear, rows: int, weights: str) -> tuple[str, Product 
         return ("int8", Int8Weights(weight, bias)) if hasattr(torch, "_int_mm") else (PLAIN, "torch has no _int_mm")
     if rows == 1 and is_worth_a_loop(weight):
         return "one row", row_by_row(layer)
-    if weight.dtype not in (torch.float32, torch.bfloat16):
-        return PLAIN, f"no path for {weight.dtype}"
-    if why := blocks_missing(weight.dtype):
+    if why := onednn.missing(weight.dtype):
         return PLAIN, why
-    return "in blocks", in_blocks(weight, bias, rows)
+    return "in blocks", onednn.linear(weight, bias, onednn.in_blocks(weight, rows))
 
 
 def is_worth_a_loop(weight: Tensor) -> bool:
@@ -105,46 +101,15 @@ def is_worth_a_loop(weight: Tensor) -> bool:
     )
 
 
-def in_blocks(weight: Tensor, bias: Tensor | None, rows: int) -> Product:
-    """x Wᵀ + b by oneDNN, with W arranged in blocks for products of about this many rows."""
-    ops = torch.ops.mkldnn
-    arranged = ops._reorder_linear_weight(weight, rows)
-
-    def product(x: Tensor) -> Tensor:
-        if x.dtype != weight.dtype:  # as of autocast
-            return F.linear(x, weight, bias)
-        return cast(Tensor, ops._linear_pointwise(x, arranged, bias, "none", [], ""))
-
-    return product
-
-
-@functools.cache
-def blocks_missing(dtype: torch.dtype) -> str | None:
-    """Why oneDNN's arranged weights cannot be used here; None when they can."""
-    if not torch.backends.mkldnn.is_available():
-        return "torch was built without oneDNN"
-    try:
-        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            return "the processor has no instructions that oneDNN needs for bfloat16"
-        one = torch.ones(1, 8, dtype=dtype)
-        in_blocks(torch.ones(8, 8, dtype=dtype), None, 1)(one)
-    except (AttributeError, NotImplementedError, RuntimeError) as error:
-        return f"oneDNN's linear layer fails here: {str(error).splitlines()[0]}"
-    return None
-
-
 def row_by_row(layer: nn.Linear) -> Product:
-    """x Wᵀ + b for one row; a prompt, which has many, and another dtype, as of autocast, take the plain way."""
-    if layer.weight.is_cuda:
-        one_row = on_gpu(layer)
-    else:
-        bias = None if layer.bias is None else layer.bias.detach()
-        one_row = one_row_cpu.one_row_of(layer.weight.detach(), bias)
+    """x Wᵀ + b for one row; a prompt, which has many, and another dtype, as of autocast, go another way."""
+    weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+    one_row = on_gpu(layer) if weight.is_cuda else one_row_cpu.one_row_of(weight, bias)
+    has_onednn = weight.device.type == "cpu" and onednn.missing(weight.dtype) is None
+    many_rows = onednn.linear(weight, bias) if has_onednn else lambda x: F.linear(x, layer.weight, layer.bias)
 
     def product(x: Tensor) -> Tensor:
-        if x.numel() > x.size(-1) or x.dtype != layer.weight.dtype:
-            return F.linear(x, layer.weight, layer.bias)
-        return one_row(x)
+        return one_row(x) if x.numel() == x.size(-1) and x.dtype == weight.dtype else many_rows(x)
 
     return product
 

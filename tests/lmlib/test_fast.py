@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lmlib import fast
 from lmlib.decoding import Stop, generate
-from lmlib.fast import one_row_cpu, products, training
+from lmlib.fast import one_row_cpu, onednn, training
 from lmlib.models.gpt2 import Gpt2
 from lmlib.training import train
 from tests.lmlib.training.small_models import batch_for, make
@@ -74,6 +74,14 @@ def test_the_loop_for_one_row(dtype: torch.dtype, n: int, bias: bool, loop: None
             y = layer(x)
             assert (y.dtype, y.shape) == (dtype, exact.shape)
             torch.testing.assert_close(y.double(), exact, rtol=ROUNDING[dtype], atol=ROUNDING[dtype])
+
+
+def test_the_loop_inside_of_a_larger_program_takes_the_right_row(loop: None) -> None:
+    layer, text = layer_of(torch.float32), drawn(1, 3, 96, seed=9)
+    with fast.decoding(layer), torch.no_grad():
+        program = torch.compile(lambda text: layer((text + 1)[:, -1:]) - 1, fullgraph=True)
+        exact = F.linear(text[:, -1:].double() + 1, layer.weight.double(), layer.bias.double()) - 1
+        torch.testing.assert_close(program(text).double(), exact, rtol=1e-5, atol=1e-5)
 
 
 def test_the_loop_is_for_large_layers_and_where_there_is_a_compiler(
@@ -230,7 +238,7 @@ def test_one_row_on_a_gpu(dtype: torch.dtype, n: int, k: int, bias: bool) -> Non
 
 
 def test_without_onednn_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "blocks_missing", lambda dtype: "torch was built without oneDNN")
+    monkeypatch.setattr(onednn, "missing", lambda dtype: "torch was built without oneDNN")
     layer = layer_of(torch.bfloat16)
     with fast.decoding(layer) as paths, torch.no_grad():
         layer(drawn(1, 96, dtype=torch.bfloat16))

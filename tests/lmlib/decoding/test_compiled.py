@@ -1,5 +1,6 @@
 """Compiled steps write what the plain ones write."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,30 @@ def test_compiled_steps_write_the_same_tokens(seed: int, tmp_path: Path) -> None
 
 
 @pytest.mark.long
-def test_compiled_steps_take_the_fast_path_too(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize(("rows", "path"), [(1, "one row"), (3, "in blocks")])
+def test_compiled_steps_take_the_fast_path_too(
+    kind: str, rows: int, path: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_row_cpu, "SMALLEST", 1)
+    model = pair(kind, seed, tmp_path)[1]
+    prompts = [[5, 6, 7 + i] for i in range(rows)]
+    for n in (10, 14, 9):  # the second length compiles for all
+        plain = generate(model, prompts, n, stop=Stop(()))
+        with fast.decoding(model, rows) as paths:
+            fixed = generate(model, prompts, n, stop=Stop(()), compiled=True)
+        assert set(paths.taken.values()) == {path}
+        assert [row.tokens for row in plain] == [row.tokens for row in fixed]
+
+
+@pytest.mark.long
+def test_compiled_steps_of_int8_write_what_the_others_do(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(one_row_cpu, "SMALLEST", 1)
     model = pair("gpt2", seed, tmp_path)[1]
-    plain = generate(model, [[5, 6, 7]], 10, stop=Stop(()))
-    with fast.decoding(model) as paths:
-        fixed = generate(model, [[5, 6, 7]], 10, stop=Stop(()), compiled=True)
-    assert set(paths.taken.values()) == {"one row"}
+    with fast.decoding(model, weights="int8"):
+        plain, fixed = (generate(model, [[5, 6, 7]], 10, stop=Stop(()), compiled=c) for c in (False, True))
     assert [row.tokens for row in plain] == [row.tokens for row in fixed]
 
 
@@ -61,7 +79,10 @@ def test_cuda_graphs_of_the_fast_path_write_the_same_tokens(seed: int, tmp_path:
     assert [row.tokens for row in plain] == [row.tokens for row in fixed]
 
 
-def test_steps_are_traced_once(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_steps_are_traced_once(is_fast: bool, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_row_cpu, "SMALLEST", 1)
+    torch.compiler.reset()  # else the programs of other tests count
     model = pair("gpt2", seed, tmp_path)[1]
     traces = []
 
@@ -69,11 +90,12 @@ def test_steps_are_traced_once(seed: int, tmp_path: Path) -> None:
         traces.append(graph)
         return graph.forward
 
-    session = compiled.Session.start(model, prompts_of(seed), 12)
-    steps = compiled.CompiledSteps(session)
-    steps.run = torch.compile(model.forward, dynamic=False, backend=backend, fullgraph=True)
-    for _ in range(12):
-        steps.feed(steps.scores.argmax(-1, keepdim=True))
+    prompts = [[5, 6, 7]] if is_fast else prompts_of(seed)
+    with torch.no_grad(), fast.decoding(model) if is_fast else nullcontext():
+        steps = compiled.CompiledSteps(compiled.Session.start(model, prompts, 12))
+        steps.run = torch.compile(model.forward, dynamic=False, backend=backend, fullgraph=True)
+        for _ in range(12):
+            steps.feed(steps.scores.argmax(-1, keepdim=True))
     assert len(traces) == 1
 
 
