@@ -88,7 +88,7 @@ def train(
             meter.begin()
             parts = [next_batch(source, processes.device, step) for _ in range(config.accumulation)]
             weights = weights_of(parts, partial(count_labels, model), processes)
-            with fast_path.step(rows_of(parts)) if fast_path else nullcontext():
+            with fast_path.step(rows_of(parts), length_of(parts)) if fast_path else nullcontext():
                 own_value = add_gradients(objective, parts, weights, config.precision)
             own_norm = processes.clip_gradients(model, config.clip)
             value, norm = processes.mean(float(own_value)), float(own_norm)  # only here the loop waits for the device
@@ -148,6 +148,11 @@ def weights_of(parts: list[Batch], count: Callable[[Batch], int | Tensor], proce
 def rows_of(parts: list[Batch]) -> int:
     """How many rows a linear layer multiplies in the smallest of the parts: all positions of all texts."""
     return min(max(tensor.numel() for tensor in part.values()) for part in parts)
+
+
+def length_of(parts: list[Batch]) -> int:
+    """How long the longest text of the parts is."""
+    return max(tensor.size(1) if tensor.dim() > 1 else 1 for part in parts for tensor in part.values())
 
 
 def add_gradients(

@@ -102,15 +102,8 @@ class Pair:
     def ours(self, around: Callable[[], AbstractContextManager[Any]] | None = None, compiled: bool = False) -> Program:
         """Five steps of ours; by its fast path unless something else stands around each step."""
         model = peers.ours(self.size, self.stored)
-        path = fast.TrainingPath(model, CPU, "float32")
         run = torch.compile(model) if compiled else model
-        return steps_of(
-            model,
-            lambda ids: run(ids, labels=ids).loss,
-            self.ids,
-            5,
-            around=around or (lambda: path.step(self.ids.numel())),
-        )
+        return steps_of(model, lambda ids: run(ids, labels=ids).loss, self.ids, 5, around=around or self.fast())
 
     def script(
         self, around: Callable[[], AbstractContextManager[Any]], fused: bool = True, compiled: bool = False
@@ -121,13 +114,24 @@ class Pair:
         run = torch.compile(script) if compiled else script
         return steps_of(script, lambda ids: run(ids, targets), self.ids, 5, fused=fused, around=around)
 
+    def fast(self, precision: str = "float32") -> Callable[[], AbstractContextManager[Any]]:
+        """The switches of our fast path."""
+        path = fast.TrainingPath(peers.untrained(self.size), CPU, precision)
+
+        def around() -> AbstractContextManager[Any]:
+            context = path.step(self.ids.numel(), self.ids.size(1))
+            if precision == "float32":
+                return context
+            both = contextlib.ExitStack()
+            both.enter_context(context)
+            both.enter_context(torch.autocast("cpu", torch.bfloat16))
+            return both
+
+        return around
+
     def plain(self) -> AbstractContextManager[Any]:
         """Products as torch makes them by itself."""
         return torch.autocast("cpu", enabled=False)
-
-    def bfloat16(self) -> AbstractContextManager[Any]:
-        """Products in bfloat16, by autocast."""
-        return torch.autocast("cpu", torch.bfloat16)
 
 
 def train_small(given: argparse.Namespace) -> list[Row]:
@@ -152,16 +156,16 @@ def train_small(given: argparse.Namespace) -> list[Row]:
 def train_large(given: argparse.Namespace) -> list[Row]:
     """6 × 384: the fast path against a script as published, against one with the same switches, and in bfloat16."""
     pair = Pair.of("6 × 384")
-    path = fast.TrainingPath(peers.untrained(pair.size), CPU, "float32")
+    reason = fast.TrainingPath(peers.untrained(pair.size), CPU, "float32").reason
     published = pair.script(pair.plain, fused=False)
     scripts = {
         "nanoGPT's style, eager, as published": published,
-        "the same with our switches": pair.script(lambda: path.step(pair.ids.numel())),
+        "the same with our switches": pair.script(pair.fast()),
     }
-    ours, halved = pair.ours(), pair.ours(pair.bfloat16)
+    ours, halved = pair.ours(), pair.ours(pair.fast("bfloat16"))
     check_losses([ours, *scripts.values()])
     work = "training, 5 steps, 6 × 384"
-    ratios = measure(f"{work}, float32 ({path.reason or 'fast path'})", ours, scripts, given.rounds)
+    ratios = measure(f"{work}, float32 ({reason or 'fast path'})", ours, scripts, given.rounds)
     ratios += measure(f"{work}, bfloat16", halved, {"nanoGPT's style, as published, float32": published}, given.rounds)
     return [Row(ratio, target) for ratio, target in zip(ratios, (1.7, 1.05, 2.3), strict=True)]
 

@@ -1,6 +1,9 @@
 """Fast paths: equal to the plain one within their bounds, exactly the plain one when switched off, restored after."""
 
 import math
+import platform
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmlib import fast
+from lmlib.attention import causal_mask, fused_attention
 from lmlib.decoding import Stop, generate
 from lmlib.fast import one_row_cpu, onednn, training
 from lmlib.models.gpt2 import Gpt2
@@ -195,7 +199,7 @@ def test_switched_off_exactly_the_plain_way_runs(monkeypatch: pytest.MonkeyPatch
         assert str(paths) == "1 layers plain; plain: LMLIB_FAST=0 (1)"
     path = fast.TrainingPath(layer, torch.device("cpu"), "float32")
     assert path.reason == "LMLIB_FAST=0"
-    with path.step(10**9):
+    with path.step(10**9, 10):
         assert torch.get_float32_matmul_precision() == "highest"
 
 
@@ -275,11 +279,11 @@ def test_training_by_the_fast_path_is_training_by_the_plain_one(monkeypatch: pyt
     seen = []
     real = fast.TrainingPath.step
     monkeypatch.setattr(training, "LARGE_PRODUCT", 1)
-    monkeypatch.setattr(fast.TrainingPath, "step", lambda self, n: seen.append(n) or real(self, n))
+    monkeypatch.setattr(fast.TrainingPath, "step", lambda self, *size: seen.append(size) or real(self, *size))
     batches = [batch_for("llama", seed) for seed in range(4)]
     plain, faster = make("llama"), make("llama")
     logs = [train(m, batches, config(4, fast=f)) for m, f in ((plain, False), (faster, True))]
-    assert seen == [28] * 4
+    assert seen == [(28, 7)] * 4
     assert logs[1].losses == pytest.approx(logs[0].losses, rel=1e-5)
     for p, q in zip(plain.parameters(), faster.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
@@ -294,11 +298,60 @@ def test_only_large_float32_products_on_a_processor_of_float32_precision_are_sen
     path = fast.TrainingPath(model, cpu, "float32")
     assert path.reason is None
     for n_rows, precision in ((1999, "highest"), (2000, "medium")):
-        with path.step(n_rows):
+        with path.step(n_rows, 10):
             assert torch.get_float32_matmul_precision() == precision
     assert "float32 on the CPU; the run has bfloat16" in str(fast.TrainingPath(model, cpu, "bfloat16").reason)
     monkeypatch.setattr(training, "error_of_medium", lambda: 3e-3)
     assert "an error of 3e-03, as of bfloat16" in str(fast.TrainingPath(model, cpu, "float32").reason)
+
+
+def attended(path: fast.TrainingPath, dtype: torch.dtype, length: int = 24) -> tuple[str, Tensor, Tensor]:
+    """The backward of the attention that runs inside of a step, its output and the gradient of its input."""
+    x = drawn(2, length, 3 * 32, seed=3, dtype=dtype).requires_grad_()
+    query, key, value = (part.unflatten(-1, (4, 8)).transpose(1, 2) for part in x.split(32, dim=-1))
+    mask = causal_mask(length) & (torch.arange(length) != 0)  # the first position may attend nothing
+    with path.step(2 * length, length):
+        out = fused_attention(query, key, value, mask)
+    (gradient,) = torch.autograd.grad(out, x, drawn(*out.shape, seed=4, dtype=dtype))
+    return type(out.grad_fn).__name__, out, gradient
+
+
+def test_short_texts_in_bfloat16_are_attended_with_stored_weights() -> None:
+    cpu, layer = torch.device("cpu"), nn.Linear(8, 8)
+    before = torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed()
+    path = fast.TrainingPath(layer, cpu, "bfloat16")
+    plain = fast.TrainingPath(layer, cpu, "float32")
+    kernel, out, gradient = attended(path, torch.bfloat16)
+    fused, *_ = attended(plain, torch.bfloat16)
+    assert ("Flash" in kernel, "Flash" in fused) == (False, True)
+    assert "Flash" in attended(path, torch.bfloat16, length=training.SHORT + 1)[0], "longer texts go by the kernel"
+    _, exact, exact_gradient = attended(plain, torch.float64)
+    torch.testing.assert_close(out.double(), exact, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(gradient.double(), exact_gradient, rtol=0.05, atol=0.05)
+    assert torch.equal(out[:, :, 0], torch.zeros_like(out[:, :, 0])), "a query that may attend nothing gets zeros"
+    assert torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed() == before
+
+
+FAULTS = """
+import resource, torch
+from lmlib.fast.training import keep_freed_memory
+def faults():
+    for _ in range(20):
+        kept = [torch.ones(2**20) for _ in range(8)]  # 4 MB each
+        del kept
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+start, plain = faults(), faults()
+assert keep_freed_memory()
+warm, kept = faults(), faults()
+print(plain - start, kept - warm)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs Linux with glibc")
+def test_freed_memory_is_kept() -> None:
+    run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    plain, kept = map(int, run.stdout.split())
+    assert kept < plain / 10, (plain, kept)
 
 
 def test_the_error_of_medium_is_measured() -> None:
