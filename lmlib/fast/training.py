@@ -8,13 +8,15 @@ bfloat16, as `attention.attention` rounds them under autocast. (torch.compile ta
 
 import ctypes
 import functools
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lmlib.fast import onednn
 from lmlib.fast.switch import SWITCH, is_on
 
 # A product of fewer multiplications is faster in the library that torch takes by itself (768 rows of 128 features times
@@ -34,7 +36,8 @@ class TrainingPath:
         self.largest = max((m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear)), default=0)
         self.reason = self._why_not(device, precision)
         is_on_cpu = is_on() and device.type == "cpu"
-        self.attends_in_bfloat16 = is_on_cpu and precision == "bfloat16"
+        is_bfloat16 = precision == "bfloat16" and onednn.missing(torch.bfloat16) is None
+        self.attends_in_bfloat16 = is_on_cpu and is_bfloat16
         if is_on_cpu:
             keep_freed_memory()
 
@@ -83,15 +86,17 @@ def error_of_medium() -> float:
     return float((product - exact).abs().max() / exact.abs().max())
 
 
-def attention_with_weights() -> ExitStack:
+@contextmanager
+def attention_with_weights() -> Iterator[None]:
     """Inside, torch's attention stores its weights, and its products are of the dtype that it is given."""
     backends = torch.backends.cuda  # so named, but it holds for the CPU too
     before = backends.fp16_bf16_reduction_math_sdp_allowed()
-    context = ExitStack()
-    context.callback(backends.allow_fp16_bf16_reduction_math_sdp, before)
     backends.allow_fp16_bf16_reduction_math_sdp(True)
-    context.enter_context(sdpa_kernel(SDPBackend.MATH))
-    return context
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        backends.allow_fp16_bf16_reduction_math_sdp(before)
 
 
 @functools.cache
