@@ -1,9 +1,8 @@
 """Training on a CPU: float32 products by oneDNN, attention in bfloat16 step by step, and memory that stays at hand.
 
 Large float32 products go to oneDNN where that keeps float32's precision. In bfloat16 short texts are attended to with
-the weights stored, all of them products of bfloat16, for which processors have instructions; the fused kernel makes
-few of its products so, and is faster only where the weights fill more than the caches. Scores are then rounded to
-bfloat16, as `attention.attention` rounds them under autocast. (torch.compile takes the fused kernel all the same.)
+the weights stored, which is faster than the fused kernel up to `SHORT` positions. Scores are then rounded to bfloat16,
+as `attention.attention` rounds them under autocast. torch.compile takes the fused kernel all the same.
 """
 
 import ctypes
