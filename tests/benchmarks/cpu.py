@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -118,14 +118,11 @@ class Pair:
         """The switches of our fast path."""
         path = fast.TrainingPath(peers.untrained(self.size), CPU, precision)
 
-        def around() -> AbstractContextManager[Any]:
-            context = path.step(self.ids.numel(), self.ids.size(1))
-            if precision == "float32":
-                return context
-            both = contextlib.ExitStack()
-            both.enter_context(context)
-            both.enter_context(torch.autocast("cpu", torch.bfloat16))
-            return both
+        @contextlib.contextmanager
+        def around() -> Iterator[None]:
+            is_bfloat16 = precision == "bfloat16"
+            with path.step(self.ids.numel(), self.ids.size(1)), torch.autocast("cpu", torch.bfloat16, is_bfloat16):
+                yield
 
         return around
 
